@@ -35,6 +35,10 @@ class Objective(ABC):
     def values_on(self, points: Tensor) -> Tensor:
         """Values of every function on shared points (n, dim): (batch or 1, n), float64."""
 
+    def rows(self, index: Tensor) -> Objective:
+        """The functions at ``index`` (n,); one function that accepts any batch is its own row."""
+        return self
+
 
 class BoxObjective(Objective):
     """A function of one's own on a box, seen through the unit box.

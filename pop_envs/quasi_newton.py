@@ -1,0 +1,72 @@
+"""A batched limited-memory inverse-Hessian estimate, read off an optimization trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MEMORY = 6
+
+
+@dataclass
+class QuasiNewton:
+    """The last curvature pairs of each run (Nocedal & Wright, Numerical Optimization, section 7.2).
+
+    Pairs without positive curvature are not stored. Rows are independent of each other.
+
+    Attributes:
+        s: Moves (batch, MEMORY, dim), newest last; zero where there is none yet.
+        z: Gradient changes (batch, MEMORY, dim).
+        rho: Inverse curvatures 1 / (s . z) (batch, MEMORY); zero switches a pair off.
+        gamma: Scale of the initial estimate (batch,).
+    """
+
+    s: Tensor
+    z: Tensor
+    rho: Tensor
+    gamma: Tensor
+
+    @classmethod
+    def start(cls, g: Tensor, first_step: float) -> QuasiNewton:
+        """No pairs yet: the first direction's largest entry has length ``first_step``."""
+        batch, dim = g.shape
+        pairs = g.new_zeros(batch, MEMORY, dim)
+        steepest = g.abs().amax(-1)
+        gamma = torch.where(steepest > 0, first_step / steepest, 0.0)
+        return cls(pairs, pairs.clone(), g.new_zeros(batch, MEMORY), gamma)
+
+    def update(self, s: Tensor, z: Tensor) -> None:
+        """Adds the pair ``s`` (move), ``z`` (gradient change), each (batch, dim), where it curves up."""
+        sz = (s * z).sum(-1)
+        zz = (z * z).sum(-1)
+        keep = sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)
+        shift = keep[:, None, None]
+        self.s = torch.where(shift, torch.cat([self.s[:, 1:], s[:, None]], 1), self.s)
+        self.z = torch.where(shift, torch.cat([self.z[:, 1:], z[:, None]], 1), self.z)
+        rho = torch.cat([self.rho[:, 1:], 1 / sz[:, None]], 1)
+        self.rho = torch.where(keep[:, None], rho, self.rho)
+        self.gamma = torch.where(keep, sz / zz, self.gamma)
+
+    def direction(self, g: Tensor, fixed: Tensor) -> Tensor:
+        """The quasi-Newton direction ``-H g`` (batch, dim) at gradients ``g``, by the two-loop recursion.
+
+        Coordinates that are ``fixed`` (batch, dim), as at a wall, have no part in it.
+        """
+        q = g.masked_fill(fixed, 0.0)
+        alphas = []
+        for i in reversed(range(MEMORY)):
+            alpha = self.rho[:, i] * torch.linalg.vecdot(self.s[:, i], q)
+            q = torch.addcmul(q, alpha[:, None], self.z[:, i], value=-1)
+            alphas.append(alpha)
+        r = self.gamma[:, None] * q
+        for i, alpha in zip(range(MEMORY), reversed(alphas), strict=True):
+            beta = self.rho[:, i] * torch.linalg.vecdot(self.z[:, i], r)
+            r = torch.addcmul(r, (alpha - beta)[:, None], self.s[:, i])
+        return -r.masked_fill(fixed, 0.0)
+
+
+def leaves_box(x: Tensor, g: Tensor) -> Tensor:
+    """Where (batch, dim) a point at a wall of the unit box would leave it downhill."""
+    return (x.abs() >= 1) & (x * g < 0)

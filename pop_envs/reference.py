@@ -1,0 +1,73 @@
+"""What the reward may know and the policy may not: a function's spread and a reference minimum."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from pop_envs.objective import Objective
+from pop_envs.quasi_newton import QuasiNewton, leaves_box
+
+NUM_PROBES = 64
+_STARTS = 6
+_ITERATIONS = 40
+
+
+@lru_cache(maxsize=64)
+def _probes(dim: int) -> Tensor:
+    """Fixed low-discrepancy points (NUM_PROBES, dim) of the unit box."""
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0)
+    return 2 * engine.draw(NUM_PROBES, dtype=torch.float64) - 1
+
+
+def _finite_probes(objective: Objective, device: torch.device | str) -> Tensor:
+    values = objective.values_on(_probes(objective.dim).to(device))
+    return torch.where(values.isfinite(), values, torch.inf)
+
+
+def spread(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
+    """Mean minus minimum of each function on NUM_PROBES points, (batch or 1,); 1 where that is 0.
+
+    It makes rewards of functions of any scale comparable.
+    """
+    values = _finite_probes(objective, device)
+    finite = values.isfinite()
+    mean = torch.where(finite, values, 0.0).sum(-1) / finite.sum(-1).clamp(min=1)
+    width = mean - values.amin(-1)
+    return torch.where(width.isfinite() & (width > 0), width, 1.0)
+
+
+def reference_minimum(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
+    """A value (batch or 1,) near each function's minimum: quasi-Newton descents from the best probes."""
+    values = _finite_probes(objective, device)
+    batch = len(values)
+    start_values, starts = values.topk(_STARTS, largest=False)
+    functions = objective.rows(torch.arange(batch, device=values.device).repeat_interleave(_STARTS))
+    found = _descend(functions, _probes(objective.dim).to(device)[starts.flatten()])
+    return torch.minimum(found.unflatten(0, (batch, _STARTS)), start_values).amin(-1)
+
+
+def _descend(objective: Objective, x: Tensor) -> Tensor:
+    """Lowest values (batch,) on quasi-Newton descents from ``x`` (batch, dim) with step halving."""
+    y, g = _evaluate(objective, x)
+    newton = QuasiNewton.start(g, first_step=0.1)
+    damping = torch.ones_like(y)
+    for _ in range(_ITERATIONS):
+        p = newton.direction(g, leaves_box(x, g))
+        trial = (x + damping[:, None] * p).clamp(-1, 1)
+        trial_y, trial_g = _evaluate(objective, trial)
+        # A rejected trial still teaches the curvature along its move.
+        newton.update(trial - x, trial_g - g)
+        better = trial_y < y
+        x = torch.where(better[:, None], trial, x)
+        g = torch.where(better[:, None], trial_g, g)
+        y = torch.where(better, trial_y, y)
+        damping = torch.where(better, (2 * damping).clamp(max=1), damping / 4)
+    return y
+
+
+def _evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
+    y, g = objective.value_and_grad(x)
+    return torch.where(y.isfinite(), y, torch.inf), g.nan_to_num(0.0, 0.0, 0.0)

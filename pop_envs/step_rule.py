@@ -1,0 +1,93 @@
+"""From an action in [-1, 1] per coordinate to a displacement: eq. 4 of POP and its relatives."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from pop_envs.trajectory import Trajectory
+
+
+class StepRule(ABC):
+    """Maps an action to a move in the unit box; an action is a step size on a logarithmic scale."""
+
+    name: ClassVar[str]
+
+    def move(self, run: Trajectory, action: Tensor) -> Tensor:
+        """The next point (batch, dim) for actions (batch, dim), clipped to the box."""
+        return (run.x + self.displacement(run, action)).clamp(-1, 1)
+
+    @abstractmethod
+    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+        """The move (batch, dim) before clipping."""
+
+    @abstractmethod
+    def direction(self, run: Trajectory) -> Tensor:
+        """Signs (batch, dim) of the move."""
+
+    @abstractmethod
+    def read_out(self, run: Trajectory) -> Tensor:
+        """The action (batch, dim) that makes the quasi-Newton step as far as the rule can make it."""
+
+
+class GradientStep(StepRule):
+    """Eq. 4, ``x - eta * g``, with the gradient in units of the largest entry seen: eta in [1e-6, 1e6]."""
+
+    name = "gradient"
+    _HALF_RANGE = math.log(1e6)
+
+    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+        """See ``StepRule``."""
+        slope = run.g / run.scale.clamp(min=1e-300)[:, None]
+        return -(action * self._HALF_RANGE).exp() * slope
+
+    def direction(self, run: Trajectory) -> Tensor:
+        """See ``StepRule``; 0 where the slope is."""
+        return -run.g.sign()
+
+    def read_out(self, run: Trajectory) -> Tensor:
+        """See ``StepRule``."""
+        slope = run.g / run.scale.clamp(min=1e-300)[:, None]
+        downhill = (-run.newton * slope.sign()).clamp(min=1e-300)
+        return ((downhill / slope.abs().clamp(min=1e-300)).log() / self._HALF_RANGE).clamp(-1, 1)
+
+
+class SignedStep(StepRule):
+    """A move of ``r`` in [1e-8, 2] half-widths downhill: eq. 4 with the step size ``r / |g|``.
+
+    Where the slope is zero it goes straight on, and at a wall that it would leave it turns inward.
+    """
+
+    name = "signed"
+    _CENTER = (math.log(2) + math.log(1e-8)) / 2
+    _HALF_RANGE = (math.log(2) - math.log(1e-8)) / 2
+
+    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+        """See ``StepRule``."""
+        return self.direction(run) * (action * self._HALF_RANGE + self._CENTER).exp()
+
+    def read_out(self, run: Trajectory) -> Tensor:
+        """See ``StepRule``."""
+        length = (run.newton * self.direction(run)).clamp(min=1e-300)
+        return ((length.log() - self._CENTER) / self._HALF_RANGE).clamp(-1, 1)
+
+    def direction(self, run: Trajectory) -> Tensor:
+        """See ``StepRule``; never 0."""
+        return run.heading
+
+
+class QuasiNewtonStep(SignedStep):
+    """As the signed step, but in the orthant of the quasi-Newton direction instead of the gradient's."""
+
+    name = "quasi_newton"
+
+    def direction(self, run: Trajectory) -> Tensor:
+        """See ``StepRule``; never 0."""
+        sign = run.newton.sign()
+        return sign.where(sign != 0, run.heading)
+
+
+STEP_RULES: dict[str, type[StepRule]] = {rule.name: rule for rule in (GradientStep, SignedStep, QuasiNewtonStep)}

@@ -1,0 +1,156 @@
+"""What has been seen of each optimization run so far (POP, eq. 1), as a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from pop_envs.quasi_newton import QuasiNewton, leaves_box
+
+FIRST_NEWTON_STEP = 0.1  # half-widths of the box: before any curvature is known
+
+
+@dataclass
+class Trajectory:
+    """The state of ``batch`` optimization runs on the unit box, in constant memory.
+
+    Everything is updated causally, one point at a time, and nothing in it changes the decisions that
+    follow if the objective is shifted or positively scaled. A point whose value is not finite counts as
+    the worst seen, with a gradient that points back to the best.
+
+    Attributes:
+        t: Steps made (batch,).
+        x: Newest point (batch, dim).
+        y: Its value (batch,).
+        g: Its gradient (batch, dim).
+        valid: Whether the objective's newest value was finite (batch,).
+        best_x: Best point (batch, dim).
+        best_y: Best value (batch,); infinite while no value was finite.
+        worst_y: Worst finite value (batch,); minus infinity while there is none.
+        improvement: Fall of the best value in the last step (batch,).
+        scale: Largest gradient entry so far (batch,): the unit of values per half-width.
+        growth: Logarithm of the factor by which ``scale`` just grew (batch,).
+        mean: Running mean of the values (batch,).
+        m2: Running sum of squared deviations of the values (batch,).
+        action: Last action (batch, dim).
+        heading: Sign of the direction that each coordinate descends (batch, dim), never 0.
+        dx: Last move (batch, dim).
+        dg: Last gradient change (batch, dim).
+        dy: Last value change (batch,).
+        newton: Quasi-Newton step from the newest point (batch, dim).
+        pairs: Its curvature pairs.
+    """
+
+    t: Tensor
+    x: Tensor
+    y: Tensor
+    g: Tensor
+    valid: Tensor
+    best_x: Tensor
+    best_y: Tensor
+    worst_y: Tensor
+    improvement: Tensor
+    scale: Tensor
+    growth: Tensor
+    mean: Tensor
+    m2: Tensor
+    action: Tensor
+    heading: Tensor
+    dx: Tensor
+    dg: Tensor
+    dy: Tensor
+    newton: Tensor
+    pairs: QuasiNewton
+
+    @classmethod
+    def start(cls, x: Tensor, y: Tensor, g: Tensor) -> Trajectory:
+        """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
+        valid = y.isfinite()
+        y = torch.where(valid, y, 0.0)
+        g = torch.where(valid[:, None] & g.isfinite(), g, 0.0)
+        zero, still = torch.zeros_like(y), torch.zeros_like(x)
+        pairs = QuasiNewton.start(g, FIRST_NEWTON_STEP)
+        return cls(
+            t=torch.zeros_like(y, dtype=torch.int64),
+            x=x,
+            y=y,
+            g=g,
+            valid=valid,
+            best_x=x.clone(),
+            best_y=torch.where(valid, y, torch.inf),
+            worst_y=torch.where(valid, y, -torch.inf),
+            improvement=zero,
+            scale=g.abs().amax(-1),
+            growth=zero.clone(),
+            mean=y.clone(),
+            m2=zero.clone(),
+            action=still,
+            heading=_heading(x, g, still),
+            dx=still.clone(),
+            dg=still.clone(),
+            dy=zero.clone(),
+            newton=pairs.direction(g, leaves_box(x, g)),
+            pairs=pairs,
+        )
+
+    def observe(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
+        """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
+        seen = self.best_y.isfinite()  # whether there is any value to compare with
+        valid = y.isfinite()
+        y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
+        retreat = x - self.best_x
+        retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
+        g = torch.where(valid[:, None], torch.where(g.isfinite(), g, 0.0), retreat)
+
+        self.t = self.t + 1
+        self.valid = valid
+        self.action = action
+        self.dx = x - self.x
+        self.dg = g - self.g
+        self.dy = torch.where(seen, y - self.y, 0.0)
+        self.x, self.y, self.g = x, y, g
+
+        better = valid & (y < self.best_y)
+        self.improvement = torch.where(better & seen, self.best_y - y, 0.0)
+        self.best_x = torch.where(better[:, None], x, self.best_x)
+        self.best_y = torch.where(better, y, self.best_y)
+        self.worst_y = torch.where(valid, torch.maximum(self.worst_y, y), self.worst_y)
+
+        scale = torch.maximum(self.scale, g.abs().amax(-1))
+        self.growth = torch.where(self.scale > 0, scale / self.scale, 1.0).log()
+        self.scale = scale
+
+        # Welford's running moments; the placeholder of a start without a value is forgotten.
+        self.mean = torch.where(seen, self.mean, y)
+        delta = y - self.mean
+        self.mean = self.mean + delta / (self.t + 1)
+        self.m2 = self.m2 + delta * (y - self.mean)
+
+        self.heading = _heading(x, g, self.dx)
+        self.pairs.update(self.dx, torch.where(valid[:, None], self.dg, 0.0))
+        self.newton = self.pairs.direction(g, leaves_box(x, g))
+
+    def put(self, index: Tensor, other: Trajectory) -> None:
+        """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
+        _put(self, index, other)
+        _put(self.pairs, index, other.pairs)
+
+
+def _heading(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:
+    """Downhill; where the slope is zero straight on; where that leaves the box, inward."""
+    heading = -g.sign()
+    heading = torch.where(heading == 0, dx.sign(), heading)
+    heading = torch.where(heading == 0, torch.where(x > 0, -1.0, 1.0), heading)
+    return torch.where((x.abs() >= 1) & (x * heading > 0), -heading, heading)
+
+
+def _put(target: object, index: Tensor, source: object) -> None:
+    for f in fields(target):  # type: ignore[arg-type]
+        value = getattr(target, f.name)
+        if isinstance(value, Tensor):
+            # A fresh tensor: fields may share memory with arrays that were handed out.
+            value = value.clone()
+            value[index] = getattr(source, f.name)
+            setattr(target, f.name, value)
