@@ -1,0 +1,114 @@
+"""PPO on whole episodes: a causal transformer scores all steps of an episode in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.type_aliases import GymEnv, RolloutBufferSamples
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.policy import TrajectoryPolicy
+
+
+class EpisodeRolloutBuffer(RolloutBuffer):
+    """One whole episode of every environment; minibatches permute environments, not steps."""
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """Minibatches of whole episodes.
+
+        Args:
+            batch_size: Transitions in a minibatch, a multiple of the episode's length; all by default.
+
+        Yields:
+            Observations (episodes, steps, dim, features), actions (episodes, steps, dim), and the scalars
+            (episodes * steps,), steps running fastest.
+        """
+        assert self.full
+        episodes = (batch_size or self.buffer_size * self.n_envs) // self.buffer_size
+        order = np.random.permutation(self.n_envs)
+        for start in range(0, self.n_envs, episodes):
+            chosen = order[start : start + episodes]
+            whole = (self.observations, self.actions)
+            scalars = (self.values, self.log_probs, self.advantages, self.returns)
+            yield RolloutBufferSamples(
+                *(self.to_torch(a[:, chosen].swapaxes(0, 1)) for a in whole),
+                *(self.to_torch(a[:, chosen].T.ravel()) for a in scalars),
+            )
+
+
+class EpisodicPPO(PPO):
+    """PPO whose rollout is one whole episode of every environment; ``PPO.train`` is inherited.
+
+    The environments must give ``"token"`` observations, end all their episodes after the same number of
+    steps (their attribute ``budget``), and restart by themselves, as ``POPVectorEnv`` does.
+
+    Args:
+        policy: A ``TrajectoryPolicy`` class.
+        env: A vector environment with an attribute ``budget``.
+        batch_episodes: Episodes in a minibatch.
+        **kwargs: PPO's other arguments; ``n_steps`` and ``batch_size`` follow from the episodes.
+    """
+
+    policy: TrajectoryPolicy
+
+    def __init__(
+        self,
+        policy: type[TrajectoryPolicy] | str,
+        env: GymEnv | str | None,
+        batch_episodes: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        self.batch_episodes = batch_episodes
+        super().__init__(policy, env, **{**kwargs, "rollout_buffer_class": EpisodeRolloutBuffer})  # type: ignore[arg-type]
+
+    def _setup_model(self) -> None:
+        if self.env is not None:  # else the model was loaded to act only
+            self.n_steps = int(self.env.get_attr("budget")[0])
+        self.batch_size = self.n_steps * self.batch_episodes
+        super()._setup_model()
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Plays one episode in every environment; see ``OnPolicyAlgorithm``.
+
+        Raises:
+            RuntimeError: If an episode does not last for exactly ``n_rollout_steps`` steps.
+        """
+        assert self._last_obs is not None and isinstance(self._last_obs, np.ndarray)
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        callback.on_rollout_start()
+        starts = np.ones(env.num_envs, dtype=bool)
+        cache = self.policy.new_cache(env.num_envs, env.action_space.shape[0], n_rollout_steps)
+        for step in range(n_rollout_steps):
+            with torch.no_grad():
+                distribution, values = self.policy.step(torch.as_tensor(self._last_obs, device=self.device), cache)
+                actions = distribution.sample()
+                log_probs = distribution.log_prob(actions)
+            taken = actions.cpu().numpy()
+            obs, rewards, dones, infos = env.step(taken.clip(-1, 1))
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            if dones.any() != (step == n_rollout_steps - 1) or dones.any() != dones.all():
+                raise RuntimeError(
+                    f"EpisodicPPO needs episodes of exactly {n_rollout_steps} steps in every environment, but "
+                    f"{dones.sum()} of {len(dones)} ended after {step + 1}; reset all environments together"
+                )
+            self._update_info_buffer(infos, dones)
+            rollout_buffer.add(self._last_obs, taken, rewards, starts, values, log_probs)
+            self._last_obs = obs
+            starts = dones
+        # The budget's end is a termination: nothing follows that a value would have to stand for.
+        rollout_buffer.compute_returns_and_advantage(last_values=torch.zeros_like(values), dones=dones)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True

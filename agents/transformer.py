@@ -1,0 +1,114 @@
+"""The causal trajectory transformer: one sequence per run and coordinate, with shared weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Cache:
+    """Keys and values of the steps seen so far, so that a new step costs one row of attention.
+
+    Args:
+        transformer: Whose layers it serves.
+        batch: Number of sequences.
+        length: Steps it can hold.
+    """
+
+    def __init__(self, transformer: TrajectoryTransformer, batch: int, length: int) -> None:
+        depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
+        like = transformer.embed.weight
+        self.keys = like.new_empty(depth, batch, heads, length, width // heads)
+        self.values = torch.empty_like(self.keys)
+        self.length = 0
+
+
+class Block(nn.Module):
+    """Pre-norm self-attention and a feed-forward layer (GPT-2)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Hidden states (batch, steps, width) to the same; step i looks at steps <= i."""
+        q, k, v = self._heads(h)
+        return self._close(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def step(self, h: Tensor, keys: Tensor, values: Tensor, position: int) -> Tensor:
+        """The newest step (batch, 1, width), given the ``position`` earlier ones in the cache."""
+        q, keys[:, :, position : position + 1], values[:, :, position : position + 1] = self._heads(h)
+        seen = slice(position + 1)
+        return self._close(h, F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen]))
+
+    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # (batch, steps, 3 * width) -> three of (batch, heads, steps, width / heads)
+        q, k, v = self.qkv(self.norm1(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
+
+    def _close(self, h: Tensor, attended: Tensor) -> Tensor:
+        h = h + self.out(attended.transpose(1, 2).flatten(2))
+        return h + self.down(F.gelu(self.up(self.norm2(h)), approximate="tanh"))
+
+
+class TrajectoryTransformer(nn.Module):
+    """Tokens of one coordinate's trajectory to hidden states, causally.
+
+    Time stands in the token, so there is no positional embedding and any length runs. Coordinates are
+    batch rows, so any dimension runs.
+
+    Args:
+        num_features: Features of a token.
+        width: Of the hidden states; a multiple of ``heads``.
+        depth: Number of blocks.
+        heads: Attention heads.
+    """
+
+    def __init__(self, num_features: int, width: int = 64, depth: int = 3, heads: int = 4) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
+        self.width, self.heads = width, heads
+        self.embed = nn.Linear(num_features, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Whole trajectories (batch, steps, num_features) to hidden states (batch, steps, width)."""
+        h = self.embed(tokens)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def step(self, token: Tensor, cache: Cache) -> Tensor:
+        """The newest token (batch, num_features) to its hidden state (batch, width); extends ``cache``."""
+        h = self.embed(token)[:, None]
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+            h = block.step(h, keys, values, cache.length)
+        cache.length += 1
+        return self.norm(h)[:, 0]
+
+
+def last_hidden(transformer: TrajectoryTransformer, tokens: Tensor, length: Tensor) -> Tensor:
+    """Hidden states of the newest tokens of padded trajectories.
+
+    Args:
+        transformer: The network.
+        tokens: (batch, steps, dim, num_features); what lies behind ``length`` is not looked at.
+        length: Number of valid tokens of each row (batch,), at least 1.
+
+    Returns:
+        Hidden states (batch, dim, width).
+    """
+    longest = int(length.max())
+    batch, _, dim, _ = tokens.shape
+    h = transformer(tokens[:, :longest].transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, dim))
+    newest = (length - 1)[:, None, None, None].expand(-1, dim, 1, h.shape[-1])
+    return h.gather(2, newest)[:, :, 0]
