@@ -33,7 +33,11 @@ class PerCoordinateDistribution(Distribution):
         """Outputs of the untrained head."""
 
     @abstractmethod
-    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:  # type: ignore[override]
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+
+    @abstractmethod
+    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
         """Sets the parameters.
 
         Args:
@@ -73,9 +77,9 @@ class GaussianDistribution(PerCoordinateDistribution):
         """Entropy (batch,)."""
         return _normal_entropy(self.log_std).sum(-1)
 
-    def sample(self) -> Tensor:
-        """Actions (batch, dim)."""
-        return self.mean + self.log_std.exp() * torch.randn_like(self.mean)
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+        return self.mean + self.log_std.exp() * _noise(self.mean, generator)
 
     def mode(self) -> Tensor:
         """The mean (batch, dim)."""
@@ -125,10 +129,11 @@ class MixtureDistribution(PerCoordinateDistribution):
         near = torch.logaddexp(self.log_weights, self.log_weights.flip(-1) - divergence)
         return (self.log_weights.exp() * (_normal_entropy(log_std) - near)).sum((-2, -1))
 
-    def sample(self) -> Tensor:
-        """Actions (batch, dim)."""
-        jumps = torch.rand_like(self.means[..., 0]) < self.log_weights[..., 1].exp()
-        noise = torch.randn_like(self.means[..., 0])
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+        weight = self.log_weights[..., 1].exp()
+        jumps = torch.rand(weight.shape, generator=generator, device=weight.device) < weight
+        noise = _noise(weight, generator)
         return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
 
     def mode(self) -> Tensor:
@@ -150,6 +155,10 @@ def _unbounded(log_std: float) -> float:
     """Inverse of ``_bounded``."""
     low, high = _LOG_STD
     return math.log((log_std - low) / (high - log_std))
+
+
+def _noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, device=like.device)
 
 
 def _log_normal(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class EpisodeRolloutBuffer(RolloutBuffer):
         """
         assert self.full
         episodes = (batch_size or self.buffer_size * self.n_envs) // self.buffer_size
-        order = np.random.permutation(self.n_envs)
+        order = np.random.permutation(self.n_envs)  # noqa: NPY002 (as SB3 does, which seeds it)
         for start in range(0, self.n_envs, episodes):
             chosen = order[start : start + episodes]
             whole = (self.observations, self.actions)
@@ -81,19 +81,20 @@ class EpisodicPPO(PPO):
         Raises:
             RuntimeError: If an episode does not last for exactly ``n_rollout_steps`` steps.
         """
-        assert self._last_obs is not None and isinstance(self._last_obs, np.ndarray)
+        obs = self._last_obs
+        assert isinstance(obs, np.ndarray)
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
         starts = np.ones(env.num_envs, dtype=bool)
-        cache = self.policy.new_cache(env.num_envs, env.action_space.shape[0], n_rollout_steps)
+        cache = self.policy.new_cache(env.num_envs, obs.shape[1], n_rollout_steps)
         for step in range(n_rollout_steps):
             with torch.no_grad():
-                distribution, values = self.policy.step(torch.as_tensor(self._last_obs, device=self.device), cache)
+                distribution, values = self.policy.step(torch.as_tensor(obs, device=self.device), cache)
                 actions = distribution.sample()
                 log_probs = distribution.log_prob(actions)
             taken = actions.cpu().numpy()
-            obs, rewards, dones, infos = env.step(taken.clip(-1, 1))
+            next_obs, rewards, dones, infos = env.step(taken.clip(-1, 1))
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
@@ -104,8 +105,9 @@ class EpisodicPPO(PPO):
                     f"{dones.sum()} of {len(dones)} ended after {step + 1}; reset all environments together"
                 )
             self._update_info_buffer(infos, dones)
-            rollout_buffer.add(self._last_obs, taken, rewards, starts, values, log_probs)
-            self._last_obs = obs
+            rollout_buffer.add(obs, taken, rewards, starts, values, log_probs)
+            assert isinstance(next_obs, np.ndarray)
+            self._last_obs = obs = next_obs
             starts = dones
         # The budget's end is a termination: nothing follows that a value would have to stand for.
         rollout_buffer.compute_returns_and_advantage(last_values=torch.zeros_like(values), dones=dones)

@@ -36,7 +36,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
         ValueError: If the observations are not tokens.
     """
 
-    action_dist: PerCoordinateDistribution  # type: ignore[assignment]
+    action_dist: PerCoordinateDistribution
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class TrajectoryPolicy(ActorCriticPolicy):
     ) -> None:
         if len(observation_space.shape) != 2 or observation_space.shape[0] != action_space.shape[0]:
             raise ValueError(
-                f'TrajectoryPolicy needs tokens (dim, features), got observations {observation_space.shape} for '
+                f"TrajectoryPolicy needs tokens (dim, features), got observations {observation_space.shape} for "
                 f'actions {action_space.shape}; make the environment with observation="token"'
             )
         if head not in DISTRIBUTIONS:
             raise ValueError(f"head must be one of {', '.join(map(repr, DISTRIBUTIONS))}, got {head!r}")
-        self.shape = {"head": head, "width": width, "depth": depth, "heads": heads}
+        self.shape: dict[str, Any] = {"head": head, "width": width, "depth": depth, "heads": heads}
         super().__init__(
             observation_space,
             action_space,
@@ -86,7 +86,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
 
     def step(self, token: Tensor, cache: Cache) -> tuple[PerCoordinateDistribution, Tensor]:
         """Action distribution and values (batch,) after the newest ``token`` (batch, dim, features)."""
-        h = self.transformer.step(token.flatten(0, 1), cache).unflatten(0, token.shape[:2])
+        h = self.transformer.step(token.flatten(0, 1), cache).view(*token.shape[:2], -1)
         return self._distribution(h, token), self._values(h)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -22,27 +22,46 @@ class Optimizer:
     step_rule: str
     tokens: str
 
-    def start(self, x: Tensor, y: Tensor, g: Tensor, budget: int, deterministic: bool = False) -> Run:
-        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there."""
-        return Run(self, Trajectory.start(x, y, g), budget, deterministic)
+    def start(
+        self,
+        x: Tensor,
+        y: Tensor,
+        g: Tensor,
+        budget: int,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Run:
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
+
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
+        """
+        return Run(self, Trajectory.start(x, y, g), budget, deterministic, generator)
 
 
 class Run:
     """A batch of optimization runs on the unit box, one step after the other."""
 
-    def __init__(self, optimizer: Optimizer, trajectory: Trajectory, budget: int, deterministic: bool) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        trajectory: Trajectory,
+        budget: int,
+        deterministic: bool,
+        generator: torch.Generator | None,
+    ) -> None:
         self.trajectory = trajectory
         self._policy = optimizer.policy
         self._rule = STEP_RULES[optimizer.step_rule]()
         self._tokens = TOKENS[optimizer.tokens](budget, self._rule)
         self._cache = optimizer.policy.new_cache(*trajectory.x.shape, budget)
         self._deterministic = deterministic
+        self._generator = generator
 
     @torch.inference_mode()
     def ask(self) -> Tensor:
         """The next points (batch, dim), in the unit box."""
         distribution, _ = self._policy.step(self._tokens(self.trajectory), self._cache)
-        action = distribution.get_actions(self._deterministic)
+        action = distribution.mode() if self._deterministic else distribution.sample(self._generator)
         self._action = action.to(torch.float64).clamp(-1, 1)
         self._asked = self._rule.move(self.trajectory, self._action)
         return self._asked
@@ -54,15 +73,20 @@ class Run:
 
 
 def run(
-    optimizer: Optimizer, objective: Objective, x: Tensor, budget: int, deterministic: bool = False
+    optimizer: Optimizer,
+    objective: Objective,
+    x: Tensor,
+    budget: int,
+    deterministic: bool = False,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Optimizes a batch of functions from ``x`` (batch, dim).
+    """Optimizes a batch of functions from ``x`` (batch, dim); arguments as for ``Optimizer.start``.
 
     Returns:
         The points (batch, budget + 1, dim) and their values (batch, budget + 1), the start first.
     """
     y, g = objective.value_and_grad(x)
-    going = optimizer.start(x, y, g, budget, deterministic)
+    going = optimizer.start(x, y, g, budget, deterministic, generator)
     points, values = [x], [y]
     for _ in range(budget):
         x = going.ask()

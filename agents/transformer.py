@@ -91,6 +91,7 @@ class TrajectoryTransformer(nn.Module):
         """The newest token (batch, num_features) to its hidden state (batch, width); extends ``cache``."""
         h = self.embed(token)[:, None]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+            assert isinstance(block, Block)
             h = block.step(h, keys, values, cache.length)
         cache.length += 1
         return self.norm(h)[:, 0]

@@ -1,0 +1,122 @@
+"""Training configurations: a frozen dataclass is the configuration and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from pop_envs.core import PriorName, RewardName, StepRuleName, TokensName, positive_int
+from pop_envs.prior import PRIORS
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Trains a POP policy on random functions and judges it on functions it has not seen."""
+
+    preset: Annotated[str, tyro.conf.Suppress] = "quick"
+    """Name of the configuration, and of the run's folder."""
+    seed: int = 0
+    """Of the functions, the network's start and the actions."""
+    functions: int = 120_000
+    """Functions to train on; the learning rate falls to its end over them."""
+    minutes: float = 12.0
+    """Wall time after which training ends, if it comes before; the learning rate falls with it."""
+    out: Path = Path("runs")
+    """Folder of runs: everything goes to <out>/<preset>-<seed>."""
+    resume: bool = False
+    """Goes on with the run that <out>/<preset>-<seed> holds."""
+    threads: int = 0
+    """Of PyTorch; 0 for one on each core."""
+    device: str = "cpu"
+    """Where tensors live."""
+
+    prior: PriorName = "wide"
+    """What the functions are drawn from."""
+    dim: int = 2
+    """Coordinates of the functions."""
+    budget: int = 50
+    """Steps per function."""
+    reward: RewardName = "log_gap"
+    """Of the environment."""
+    step_rule: StepRuleName = "quasi_newton"
+    """Of the environment."""
+    tokens: TokensName = "full"
+    """Of the environment."""
+
+    head: Literal["gaussian", "mixture"] = "mixture"
+    """Distribution of the actions; the mixture needs the full tokens."""
+    width: int = 64
+    """Of the transformer."""
+    depth: int = 3
+    """Of the transformer."""
+    heads: int = 4
+    """Attention heads."""
+
+    episodes: int = 512
+    """Functions per update."""
+    batch_episodes: int = 128
+    """Functions per minibatch."""
+    epochs: int = 2
+    """Passes over an update's functions."""
+    learning_rate: float = 1e-3
+    """Peak of the learning rate: a warm-up, then a cosine to a twentieth."""
+    clip: float = 0.2
+    """PPO's bound on the change of probabilities."""
+    discount: float = 0.99
+    """Of the rewards, per step."""
+    gae_lambda: float = 0.95
+    """Of the generalized advantage estimate."""
+    entropy: float = 0.0
+    """Weight of the entropy bonus."""
+
+    validate_every: float = 1.0
+    """Minutes between validations, saves and figures."""
+
+    def __post_init__(self) -> None:
+        for name in ("functions", "dim", "budget", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
+            positive_int(name, getattr(self, name))
+        if self.episodes % self.batch_episodes:
+            raise ValueError(
+                f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"
+            )
+        if self.head == "mixture" and self.tokens != "full":
+            raise ValueError('the mixture head reads the quasi-Newton step: it needs tokens="full"')
+        if self.head == "mixture" and self.step_rule == "gradient":
+            raise ValueError('the mixture head jumps by displacements: it needs step_rule "signed" or "quasi_newton"')
+
+    def prior_card(self) -> dict[str, Any]:
+        """The prior's name and configuration."""
+        return {"name": self.prior, **asdict(PRIORS[self.prior]())}
+
+    def lasting(self) -> dict[str, Any]:
+        """What a run keeps when it is resumed, as plain JSON values."""
+        free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files go."""
+        return self.out / f"{self.preset}-{self.seed}"
+
+
+PRESETS = {
+    "quick": ("At most 15 minutes on two cores.", TrainConfig()),
+    "paper": (
+        "The paper's: eq. 4 and 6, its four quantities, its prior (eq. 8-10).",
+        TrainConfig(
+            preset="paper",
+            prior="gp",
+            reward="improvement",
+            step_rule="gradient",
+            tokens="paper",
+            head="gaussian",
+        ),
+    ),
+    "full": (
+        "The best known; takes hours, and can be interrupted and resumed.",
+        TrainConfig(preset="full", functions=2_000_000, minutes=600.0, episodes=1024, batch_episodes=256),
+    ),
+}

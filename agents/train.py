@@ -1,0 +1,182 @@
+"""Training from the command line: ``python -m agents.train [quick | paper | full]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.logger import configure
+
+from agents.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
+from agents.checkpoint import load_checkpoint, write_atomically
+from agents.config import PRESETS, TrainConfig
+from agents.episodic_ppo import EpisodicPPO
+from agents.policy import TrajectoryPolicy
+from agents.runner import Optimizer
+from agents.validation import Score, ValidationSet
+from agents.vec_env import GymnasiumVecEnv
+from pop_envs.pop_env import POPVectorEnv
+from pop_envs.prior import PRIORS
+
+CONFIG = "config.json"
+
+console = Console()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("--help", "-h")):
+        arguments = ["quick", *arguments]
+    config = tyro.extras.overridable_config_cli(PRESETS, args=arguments, description=TrainConfig.__doc__)
+    try:
+        train(config)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
+    """Trains a policy, leaves a checkpoint in ``config.folder``, and judges it.
+
+    Returns:
+        Scores by validation set and method.
+
+    Raises:
+        FileExistsError: If the folder holds a run already and ``config.resume`` is not set.
+        FileNotFoundError: If there is nothing to resume.
+        ValueError: If the run to resume was made with other settings.
+    """
+    _check_folder(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model, seconds = _resume(config) if config.resume else (_new(config), 0.0)
+    assert isinstance(model.learning_rate, WarmCosine)
+    clock = Clock(config, model.learning_rate, before=seconds)
+    optimizer = Optimizer(model.policy, config.step_rule, config.tokens)
+    sets = {name: ValidationSet.of(name, config.budget) for name in PRIORS}
+    validation = Validation(clock, optimizer, sets)
+    bar = ProgressBar(clock)
+    model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
+    console.print(f"Training in {config.folder}; watch it with: tensorboard --logdir {config.out}")
+    try:
+        model.learn(
+            config.functions * config.budget - model.num_timesteps,
+            callback=CallbackList([clock, RolloutStatistics(clock), validation, bar]),
+            reset_num_timesteps=not config.resume,
+        )
+    except KeyboardInterrupt:
+        bar.stop()
+        validation.save({})
+        again = f"python -m agents.train {config.preset} --seed {config.seed} --out {config.out} --resume"
+        console.print(f"Interrupted, and saved. Go on with: {again}")
+        raise
+    validation.validate()
+    scores = {name: _judge(chosen, optimizer) for name, chosen in sets.items()}
+    _print_scores(scores)
+    console.print(f"{clock.functions:,} functions in {clock.seconds / 60:.1f} minutes; checkpoint in {config.folder}")
+    return scores
+
+
+def _check_folder(config: TrainConfig) -> None:
+    state, kept = config.folder / STATE, config.folder / CONFIG
+    if state.exists() and not config.resume:
+        raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
+    if config.resume and not state.exists():
+        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
+    if config.resume:
+        before, now = json.loads(kept.read_text()), config.lasting()
+        changed = sorted(name for name in before | now if before.get(name) != now.get(name))
+        if changed:
+            raise ValueError(
+                f"{config.folder} was made with other settings of {', '.join(changed)}: resume with the same"
+            )
+    config.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(kept, json.dumps(config.lasting(), indent=2).encode())
+
+
+def _environment(config: TrainConfig) -> GymnasiumVecEnv:
+    return GymnasiumVecEnv(
+        POPVectorEnv(
+            config.episodes,
+            dim=config.dim,
+            budget=config.budget,
+            prior=config.prior,
+            reward=config.reward,
+            step_rule=config.step_rule,
+            tokens=config.tokens,
+            observation="token",
+            device=config.device,
+        )
+    )
+
+
+def _seed_all(config: TrainConfig, env: GymnasiumVecEnv, functions: int) -> None:
+    """Seeds a part of a training: the functions after a resumption are others than those before."""
+    env_seed, torch_seed, numpy_seed = np.random.SeedSequence([config.seed, functions]).generate_state(3)
+    env.seed(int(env_seed))
+    torch.manual_seed(int(torch_seed))
+    np.random.seed(int(numpy_seed))  # noqa: NPY002 (SB3 permutes with the global generator)
+
+
+def _new(config: TrainConfig) -> EpisodicPPO:
+    env = _environment(config)
+    _seed_all(config, env, 0)
+    return EpisodicPPO(
+        TrajectoryPolicy,
+        env,
+        batch_episodes=config.batch_episodes,
+        n_epochs=config.epochs,
+        learning_rate=WarmCosine(config.learning_rate),
+        gamma=config.discount,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        policy_kwargs={"head": config.head, "width": config.width, "depth": config.depth, "heads": config.heads},
+        device=config.device,
+    )
+
+
+def _resume(config: TrainConfig) -> tuple[EpisodicPPO, float]:
+    """The model as it was saved, and the seconds that it had been trained for."""
+    env = _environment(config)
+    model = EpisodicPPO.load(config.folder / STATE, env=env, device=config.device)
+    card = load_checkpoint(config.folder)[1]
+    _seed_all(config, env, card.functions)
+    return model, card.seconds
+
+
+def _judge(chosen: ValidationSet, optimizer: Optimizer) -> dict[str, Score]:
+    return {
+        "POP": chosen.score(chosen.policy(optimizer)),
+        "POP, deterministic": chosen.score(chosen.policy(optimizer, deterministic=True)),
+        "Adam": chosen.score(chosen.adam()),
+        "random search": chosen.score(chosen.random_search()),
+    }
+
+
+def _print_scores(scores: dict[str, dict[str, Score]]) -> None:
+    table = Table(title="Validation functions of the priors: mean ± standard error")
+    table.add_column("method")
+    for name in scores:
+        table.add_column(f"{name}: NI", justify="right")
+        table.add_column(f"{name}: log10 regret", justify="right")
+    for method in next(iter(scores.values())):
+        cells = []
+        for by_method in scores.values():
+            score = by_method[method]
+            cells.append(f"{score.ni:.3f} ± {score.ni_error:.3f}")
+            cells.append(f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}")
+        table.add_row(method, *cells)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

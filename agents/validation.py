@@ -1,0 +1,111 @@
+"""How good a policy is on functions of the priors that no training sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.runner import Optimizer, run
+from pop_envs.measures import log10_regret, normalized_improvement
+from pop_envs.prior import PRIORS, PriorFunctions, validation_functions, validation_starts
+from pop_envs.reference import reference_minimum
+
+NUM_FUNCTIONS = 256
+_BOX_POINTS = 4096
+_SEED = 20_250_215
+ADAM_LEARNING_RATE = 0.1  # best of a logarithmic grid on these functions; see benchmarks/tuned.json
+
+
+class Score(NamedTuple):
+    """Means over functions, with their standard errors."""
+
+    ni: float
+    ni_error: float
+    log10_regret: float
+    log10_regret_error: float
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Fixed functions of one prior with fixed starts, and methods' scores on them.
+
+    Attributes:
+        functions: A batch of functions.
+        starts: One start for each (batch, dim).
+        budget: Steps per run.
+    """
+
+    functions: PriorFunctions
+    starts: Tensor
+    budget: int
+
+    @classmethod
+    def of(cls, prior: str, budget: int, size: int = NUM_FUNCTIONS, dim: int = 2) -> ValidationSet:
+        """The validation functions of the prior named ``prior``."""
+        starts = torch.from_numpy(validation_starts(size, dim))
+        return cls(validation_functions(PRIORS[prior](), size, dim), starts, budget)
+
+    @cached_property
+    def _box_values(self) -> NDArray[np.float64]:
+        generator = torch.Generator().manual_seed(_SEED + 1)
+        points = torch.rand(_BOX_POINTS, self.functions.dim, dtype=torch.float64, generator=generator)
+        return self.functions.values_on(2 * points - 1).numpy()
+
+    @cached_property
+    def minimum(self) -> NDArray[np.float64]:
+        """Reference minima (batch,): the lowest of descents and of values all over the box."""
+        return np.minimum(reference_minimum(self.functions).numpy(), self._box_values.min(1))
+
+    @cached_property
+    def median(self) -> NDArray[np.float64]:
+        """Medians over the box (batch,)."""
+        return np.asarray(np.median(self._box_values, axis=1))
+
+    def score(self, values: Tensor) -> Score:
+        """Score of runs whose values (batch, budget + 1) are given, the start first."""
+        y = values.numpy()
+        best = y.min(1)
+        ni = normalized_improvement(y[:, 0], best, self.minimum)
+        regret = log10_regret(best, self.minimum, self.median)
+        error = len(y) ** -0.5
+        return Score(float(ni.mean()), float(ni.std() * error), float(regret.mean()), float(regret.std() * error))
+
+    def policy(self, optimizer: Optimizer, deterministic: bool = False) -> Tensor:
+        """Values (batch, budget + 1) of a policy's runs."""
+        generator = torch.Generator().manual_seed(_SEED + 2)
+        return run(optimizer, self.functions, self.starts, self.budget, deterministic, generator)[1]
+
+    def adam(self) -> Tensor:
+        """Values (batch, budget + 1) of Adam's runs, clipped to the box."""
+        x = self.starts.clone().requires_grad_()
+        adam = torch.optim.Adam([x], lr=ADAM_LEARNING_RATE)
+        return self._iterate(x, lambda gradient: self._adam_step(adam, x, gradient))
+
+    @staticmethod
+    def _adam_step(adam: torch.optim.Adam, x: Tensor, gradient: Tensor) -> None:
+        x.grad = gradient
+        adam.step()
+        with torch.no_grad():
+            x.clamp_(-1, 1)
+
+    def random_search(self) -> Tensor:
+        """Values (batch, budget + 1) at uniformly random points of the box, after the start."""
+        generator = torch.Generator().manual_seed(_SEED + 3)
+        x = self.starts.clone()
+        return self._iterate(x, lambda _: x.copy_(2 * torch.rand(x.shape, dtype=x.dtype, generator=generator) - 1))
+
+    def _iterate(self, x: Tensor, step: Callable[[Tensor], object]) -> Tensor:
+        """Values (batch, budget + 1) at ``x`` (batch, dim), which ``step(gradient)`` moves in place."""
+        values = []
+        for _ in range(self.budget + 1):
+            y, g = self.functions.value_and_grad(x.detach())
+            values.append(y)
+            step(g)
+        return torch.stack(values, 1)
