@@ -53,4 +53,4 @@ def ranks(regret: ArrayLike, axis: int = -1) -> Array:
 
     Floored regrets make all converged methods tie. A slice that holds a NaN is not ranked: all NaN.
     """
-    return np.asarray(rankdata(regret, method="average", axis=axis), dtype=np.float64)
+    return np.asarray(rankdata(np.asarray(regret, dtype=np.float64), method="average", axis=axis))

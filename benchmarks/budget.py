@@ -1,0 +1,86 @@
+"""Evaluations are counted here and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from pop_envs.objective import Objective
+
+Array = NDArray[np.float64]
+
+Evaluate = Callable[[Array], tuple[float, Array]]
+"""What a method sees of a function: a point (dim,) of the unit box -> its value and gradient (dim,)."""
+
+
+class BudgetExhausted(Exception):  # noqa: N818 - the normal end of a run, not an error
+    """No evaluation is left. A method need not catch it: it ends the run."""
+
+
+class Evaluator:
+    """One function on the unit box [-1, 1]^dim, for one run of one method.
+
+    One evaluation is a value together with its gradient. A budget of T steps allows T + 1 of them,
+    the start included. Points outside the box are evaluated at the nearest point of the box. A value
+    that is not finite is handed out as infinity, with zeros for a gradient that is not finite, and
+    never becomes the best.
+
+    Args:
+        objective: One function (a batch of one) on the unit box.
+        x0: The start (dim,), which must be the first point evaluated.
+        budget: Number of steps T.
+
+    Attributes:
+        evaluations: How many have been spent, at most ``budget + 1``.
+        seconds: Time spent inside the objective.
+    """
+
+    def __init__(self, objective: Objective, x0: ArrayLike, budget: int) -> None:
+        if budget < 1:
+            raise ValueError(f"the budget must be at least 1 step, got {budget}")
+        self.evaluations = 0
+        self.seconds = 0.0
+        self._objective = objective
+        self._x0 = np.array(x0, dtype=np.float64)
+        if self._x0.shape != (objective.dim,):
+            raise ValueError(f"the start must have shape ({objective.dim},), got {self._x0.shape}")
+        self._best = np.full(budget + 1, np.inf)
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        """Value and gradient (dim,) at ``x`` (dim,).
+
+        Raises:
+            BudgetExhausted: If all evaluations are spent; also on every further call.
+            ValueError: If ``x`` is not one point, or is the first point and not the start.
+        """
+        if self.evaluations == len(self._best):
+            raise BudgetExhausted
+        x = np.array(x, dtype=np.float64)
+        if x.shape != self._x0.shape:
+            raise ValueError(f"evaluate one point of shape {self._x0.shape} at a time, got shape {x.shape}")
+        x = np.clip(x, -1.0, 1.0)
+        # The tolerance is for methods that work in a box of their own.
+        if self.evaluations == 0 and not np.allclose(x, self._x0, rtol=0.0, atol=1e-9):
+            raise ValueError(f"all methods begin at the same start: evaluate x0 = {self._x0} first, got {x}")
+
+        began = time.perf_counter()
+        y, g = self._objective.value_and_grad(torch.from_numpy(x)[None])
+        self.seconds += time.perf_counter() - began
+
+        value, gradient = float(y[0]), g[0].numpy().copy()
+        if not np.isfinite(value):
+            value = np.inf
+        if not np.isfinite(gradient).all():
+            gradient = np.zeros_like(gradient)
+        self._best[self.evaluations :] = min(value, self._best[self.evaluations - 1] if self.evaluations else np.inf)
+        self.evaluations += 1
+        return value, gradient
+
+    @property
+    def trace(self) -> Array:
+        """Best value after each evaluation (budget + 1,); a run that ends early keeps its last one."""
+        return self._best.copy()

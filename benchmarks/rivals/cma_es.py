@@ -1,0 +1,33 @@
+"""CMA-ES (Hansen and Ostermeier, 2001), pycma's implementation."""
+
+from __future__ import annotations
+
+import cma
+import numpy as np
+
+from benchmarks.budget import Array, Evaluate
+
+# 0.3 of the box's width, pycma's advice: the minimum should lie within about three deviations.
+_SIGMA0 = 0.6
+
+
+def cma_es(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
+    """CMA-ES from the start; restarted with twice the population (IPOP) at random points until the budget is spent."""
+    evaluate(x0)
+    options = {
+        "bounds": [-1.0, 1.0],
+        "randn": lambda *shape: rng.standard_normal(shape),
+        "seed": np.nan,  # the generator above is the only source of randomness: leave the global one alone
+        "verbose": -9,
+        "verb_log": 0,
+    }
+    if len(x0) == 1:
+        options["maxstd"] = np.inf  # pycma cannot limit the deviation of a single coordinate: it raises
+    population = cma.CMAEvolutionStrategy(x0, _SIGMA0, options).popsize
+    while True:  # ends with BudgetExhausted
+        strategy = cma.CMAEvolutionStrategy(x0, _SIGMA0, {**options, "popsize": population})
+        while not strategy.stop():
+            points = strategy.ask()
+            strategy.tell(points, [evaluate(point)[0] for point in points])
+        x0 = rng.uniform(-1.0, 1.0, len(x0))
+        population *= 2

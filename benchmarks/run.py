@@ -1,0 +1,193 @@
+"""The benchmark's command line: ``python -m benchmarks.run`` runs a sweep, resumably, and reports on it.
+
+A sweep is a list of independent chunks, one per method, function and budget. Each writes its own
+part file in one atomic step, so that a run killed anywhere goes on where it stopped and ends with
+the same results file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import tyro
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks import analysis
+from benchmarks.budget import Array, BudgetExhausted, Evaluator
+from benchmarks.problems import Problem, vlse_problem
+from benchmarks.sweep import Method, Sweep, methods
+from pop_envs.measures import log10_regret, normalized_improvement
+
+_DESCRIPTION = "Runs every method on every VLSE function from the same starts, and judges them by the best value found."
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """All runs of one method on one function with one budget."""
+
+    method: Method
+    function: str
+    budget: int
+    starts: int
+    seed: int
+    part: Path
+
+
+def start_point(problem: Problem, start: int, seed: int) -> Array:
+    """The start (dim,) in the unit box: the same for every method and budget."""
+    return _generator(seed, problem.name, start).uniform(-1.0, 1.0, problem.dim)
+
+
+def run_once(method: Method, problem: Problem, start: int, budget: int, seed: int) -> dict[str, Any]:
+    """One run as one row of the results file; a function of its arguments, apart from the seconds.
+
+    A method that raises has failed: the row carries its message and the value of the start.
+    """
+    x0 = start_point(problem, start, seed)
+    y0 = Evaluator(problem.objective, x0, budget)(x0)[0]
+    evaluator = Evaluator(problem.objective, x0, budget)
+    rng = _generator(seed, method.name, problem.name, start, budget)
+    error = ""
+    began = time.perf_counter()
+    try:
+        method.rival(evaluator, x0, budget, rng, **method.settings)
+    except BudgetExhausted:
+        pass
+    except Exception as failure:  # whatever a method does, the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+    seconds = time.perf_counter() - began - evaluator.seconds
+    if not error and evaluator.evaluations == 0:
+        error = "it evaluated nothing"
+    trace = np.full(budget + 1, y0) if error else evaluator.trace
+    return {
+        "method": method.name,
+        "function": problem.name,
+        "group": problem.group,
+        "dim": problem.dim,
+        "budget": budget,
+        "start": start,
+        "seed": seed,
+        "evaluations": evaluator.evaluations,
+        "y0": y0,
+        "y_best": trace[-1],
+        "f_min": problem.f_min,
+        "f_ref": problem.f_ref,
+        "ni": float(normalized_improvement(y0, trace[-1], problem.f_min)),
+        "log10_regret": float(log10_regret(trace[-1], problem.f_min, problem.f_ref)),
+        "seconds": seconds,
+        "error": error,
+        "trace": trace,
+    }
+
+
+def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
+    """Runs what ``sweep.out`` does not hold yet and merges all of it into ``results.parquet``.
+
+    Args:
+        sweep: What to run.
+        console: Where the progress bar is drawn; None draws none.
+
+    Returns:
+        The results, one row per run, ordered by method, function, budget and start.
+
+    Raises:
+        ValueError: If ``sweep.out`` holds results of other settings.
+    """
+    chosen = methods(sweep)
+    parts = sweep.out / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    _check_identity(sweep, chosen)
+    chunks = [
+        Chunk(method, function, budget, sweep.starts, sweep.seed, parts / f"{method.name}-{function}-{budget}.parquet")
+        for method, function, budget in itertools.product(chosen, sweep.functions, sweep.budgets)
+    ]
+    # Function by function, so that slow methods spread evenly and the time left is foreseeable.
+    waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: sweep.functions.index(c.function))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=console is None, speed_estimate_period=300) as progress:
+        task = progress.add_task("benchmark", total=len(chunks), completed=len(chunks) - len(waiting))
+        jobs = Parallel(n_jobs=sweep.jobs, return_as="generator_unordered")
+        for _ in jobs(delayed(_run_chunk)(chunk) for chunk in waiting):
+            progress.advance(task)
+
+    results = pd.concat([pd.read_parquet(chunk.part) for chunk in chunks], ignore_index=True)
+    _write_atomically(results, sweep.out / "results.parquet")
+    return results
+
+
+def _run_chunk(chunk: Chunk) -> None:
+    # One thread a process: more would fight over the cores, and could round differently.
+    torch.set_num_threads(1)
+    problem = vlse_problem(chunk.function)
+    rows = [run_once(chunk.method, problem, start, chunk.budget, chunk.seed) for start in range(chunk.starts)]
+    _write_atomically(pd.DataFrame(rows), chunk.part)
+
+
+def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    frame.to_parquet(unfinished, index=False)
+    unfinished.replace(path)
+
+
+def _check_identity(sweep: Sweep, chosen: Iterable[Method]) -> None:
+    """Refuses a folder of other settings; further methods, functions and budgets may join the old ones."""
+    path = sweep.out / "sweep.json"
+    identity = {"starts": sweep.starts, "seed": sweep.seed, **{f"method {m.name}": m.identity for m in chosen}}
+    # Through JSON and back, so that equal settings compare equal.
+    identity = json.loads(json.dumps(identity))
+    old = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    changed = [key for key in identity if key in old and old[key] != identity[key]]
+    if changed:
+        details = "; ".join(f"{key} was {old[key]} and is now {identity[key]}" for key in changed)
+        raise ValueError(
+            f"{sweep.out} holds results of other settings ({details}): "
+            "choose another folder with --out, set the old settings again, or delete the folder"
+        )
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps({**old, **identity}, indent=2) + "\n", "utf-8")
+    unfinished.replace(path)
+
+
+def _generator(seed: int, *key: str | int) -> np.random.Generator:
+    """A generator of its own for every key, the same in every process and on every machine."""
+    return np.random.default_rng([seed, *(zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key)])
+
+
+def main() -> None:
+    """Runs the sweep of the command line, then writes and prints the report."""
+    console = Console()
+    try:
+        sweep = tyro.cli(Sweep, description=_DESCRIPTION)
+        results = run(sweep, console)
+    except (ValueError, FileNotFoundError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("\nStopped. Everything finished so far is kept: the same command goes on from here.")
+        sys.exit(130)
+    analysis.report(results, sweep.out, console)
+
+
+if __name__ == "__main__":
+    main()

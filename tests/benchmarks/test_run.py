@@ -1,0 +1,240 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import run as runner
+from benchmarks import sweep as sweeps
+from benchmarks.problems import vlse_problem
+from benchmarks.rivals import RIVALS
+from benchmarks.sweep import Sweep
+
+METHODS = ("random_search", "lbfgsb_restarts", "differential_evolution")
+FUNCTIONS = ("sphere", "branin", "forrester_2008")
+
+
+def small(out, **changes):
+    settings = {"methods": METHODS, "functions": FUNCTIONS, "starts": 2, "budgets": (10, 20), "jobs": 1, "out": out}
+    return Sweep(**{**settings, **changes})
+
+
+def assert_same(a, b):
+    pd.testing.assert_frame_equal(a.drop(columns="seconds"), b.drop(columns="seconds"))
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    return runner.run(small(tmp_path_factory.mktemp("reference")))
+
+
+def test_one_row_per_run_with_its_measures(reference):
+    assert len(reference) == len(METHODS) * len(FUNCTIONS) * 2 * 2
+    assert not reference.duplicated(["method", "function", "budget", "start"]).any()
+    for row in reference.itertuples():
+        assert len(row.trace) == row.budget + 1
+        assert row.trace[0] == row.y0
+        assert row.trace[-1] == row.y_best
+        assert row.evaluations <= row.budget + 1
+        assert row.ni == pytest.approx(np.clip((row.y0 - row.y_best) / (row.y0 - row.f_min), 0, 1))
+        assert row.log10_regret >= -8
+        assert row.error == ""
+    assert set(reference.loc[reference["function"] == "forrester_2008", "dim"]) == {1}
+
+
+def test_all_methods_and_budgets_share_their_starts(reference):
+    assert (reference.groupby(["function", "start"])["y0"].nunique() == 1).all()
+    assert reference["y0"].nunique() == len(FUNCTIONS) * 2
+
+
+def test_starts_depend_on_function_start_and_seed_only():
+    sphere, branin = vlse_problem("sphere"), vlse_problem("branin")
+    points = [runner.start_point(p, i, s) for p in (sphere, branin) for i in (0, 1) for s in (0, 1)]
+    assert len({tuple(point) for point in points}) == 8
+    assert np.abs(points).max() <= 1
+
+
+def test_parallel_equals_sequential(reference, tmp_path):
+    assert_same(runner.run(small(tmp_path, jobs=2)), reference)
+
+
+def test_a_run_interrupted_between_chunks_resumes_to_the_same_file(reference, tmp_path, monkeypatch):
+    calls = 0
+    rival = RIVALS["random_search"]
+
+    def interrupted(*args, **settings):
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        rival(*args, **settings)
+
+    monkeypatch.setitem(RIVALS, "random_search", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(small(tmp_path))
+    assert not (tmp_path / "results.parquet").exists()
+    finished = {part: part.stat().st_mtime_ns for part in (tmp_path / "parts").glob("*.parquet")}
+    assert finished
+
+    monkeypatch.setitem(RIVALS, "random_search", rival)
+    assert_same(runner.run(small(tmp_path)), reference)
+    assert_same(pd.read_parquet(tmp_path / "results.parquet"), reference)
+    assert all(part.stat().st_mtime_ns == then for part, then in finished.items())
+
+
+def test_a_killed_process_resumes_to_the_same_file(tmp_path):
+    arguments = ["--methods", "random_search", "adam", "--functions", "sphere", "branin", "booth", "--jobs", "1"]
+    arguments += ["--starts", "4", "--budgets", "40", "--out", str(tmp_path / "killed")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.run", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "killed").glob("parts/*.parquet")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    settings = {"methods": ("random_search", "adam"), "functions": ("sphere", "branin", "booth")}
+    settings |= {"starts": 4, "budgets": (40,)}
+    assert_same(runner.run(small(tmp_path / "killed", **settings)), runner.run(small(tmp_path / "whole", **settings)))
+
+
+def test_a_finished_run_is_not_repeated_and_more_methods_may_join(reference, tmp_path, monkeypatch):
+    runner.run(small(tmp_path, methods=METHODS[:2]))
+    monkeypatch.setitem(RIVALS, "random_search", None)  # would fail if it ran again
+    assert_same(runner.run(small(tmp_path)), reference)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"starts": 3}])
+def test_changed_settings_are_refused(tmp_path, change):
+    settings = {"functions": ("sphere",), "methods": ("random_search",), "budgets": (5,)}
+    runner.run(small(tmp_path, **settings))
+    with pytest.raises(ValueError, match=r"other settings .*another folder"):
+        runner.run(small(tmp_path, **settings, **change))
+
+
+def test_a_failing_rival_is_recorded_and_nothing_else_is_lost(tmp_path, monkeypatch):
+    def failing(evaluate, x0, budget, rng):
+        evaluate(x0)
+        evaluate(0.9 * x0)
+        raise ArithmeticError("no idea")
+
+    monkeypatch.setitem(RIVALS, "random_search", failing)
+    results = runner.run(small(tmp_path, budgets=(10,)))
+    failed = results["method"] == "random_search"
+    assert (results.loc[failed, "error"] == "ArithmeticError: no idea").all()
+    assert (results.loc[failed, "ni"] == 0).all()
+    assert (results.loc[failed, "y_best"] == results.loc[failed, "y0"]).all()
+    assert (results.loc[~failed, "error"] == "").all()
+
+
+def test_a_rival_that_skips_the_start_or_does_nothing_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setitem(RIVALS, "random_search", lambda evaluate, x0, budget, rng: evaluate(-x0))
+    monkeypatch.setitem(RIVALS, "differential_evolution", lambda evaluate, x0, budget, rng: None)
+    results = runner.run(small(tmp_path, budgets=(10,), functions=("sphere",)))
+    errors = results.groupby("method")["error"].first()
+    assert "same start" in errors["random_search"]
+    assert "evaluated nothing" in errors["differential_evolution"]
+    assert errors["lbfgsb_restarts"] == ""
+
+
+def test_pop_runs_once_per_checkpoint_and_a_changed_one_is_refused(tmp_path, monkeypatch):
+    def stand_in(evaluate, x0, budget, rng, *, checkpoint):
+        evaluate(x0)
+        evaluate(x0 * float((checkpoint / sweeps.WEIGHTS).read_text()))
+
+    monkeypatch.setitem(RIVALS, "pop", stand_in)
+    for name, factor in (("good", 0.1), ("bad", 0.9)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / sweeps.WEIGHTS).write_text(str(factor))
+    sweep = small(
+        tmp_path / "out",
+        methods=("pop",),
+        functions=("sphere",),
+        checkpoint=(str(tmp_path / "good"), f"other={tmp_path / 'bad'}"),
+    )
+    ni = runner.run(sweep).groupby("method")["ni"].mean()
+    assert ni["good"] > ni["other"]
+
+    (tmp_path / "bad" / sweeps.WEIGHTS).write_text("0.5")
+    with pytest.raises(ValueError, match="method other was"):
+        runner.run(sweep)
+
+
+def test_pop_without_any_checkpoint_must_be_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "DEFAULT_CHECKPOINT", tmp_path / "none")
+    with pytest.raises(ValueError, match="--without pop"):
+        sweeps.methods(small(tmp_path, methods=("adam", "pop")))
+    assert [m.name for m in sweeps.methods(small(tmp_path, methods=("adam", "pop"), without=("pop",)))] == ["adam"]
+
+
+def test_the_checkpoint_that_ships_is_the_default(tmp_path, monkeypatch):
+    (tmp_path / sweeps.WEIGHTS).write_bytes(b"")
+    monkeypatch.setattr(sweeps, "DEFAULT_CHECKPOINT", tmp_path)
+    (method,) = sweeps.methods(small(tmp_path / "out", methods=("pop",)))
+    assert method.name == "pop"
+    assert method.settings == {"checkpoint": tmp_path}
+
+
+def test_bad_checkpoints_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="checkpoint folder"):
+        sweeps.methods(small(tmp_path, methods=("pop",), checkpoint=(str(tmp_path / "none"),)))
+    (tmp_path / "adam").mkdir()
+    (tmp_path / "adam" / sweeps.WEIGHTS).write_bytes(b"")
+    with pytest.raises(ValueError, match="two methods"):
+        sweeps.methods(small(tmp_path, methods=("adam", "pop"), checkpoint=(str(tmp_path / "adam"),)))
+    with pytest.raises(ValueError, match="letters"):
+        sweeps.methods(small(tmp_path, methods=("pop",), checkpoint=(f"a/b={tmp_path / 'adam'}",)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ("sgd",)}, "unknown methods: sgd"),
+        ({"functions": ("spere",)}, "unknown functions: spere"),
+        ({"starts": 0}, "starts=0"),
+        ({"budgets": ()}, "budgets"),
+        ({"budgets": (5, 5)}, "once"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        small(tmp_path, **change)
+
+
+def command_line(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *map(str, arguments)])
+    runner.main()
+
+
+def test_the_command_runs_and_reports(tmp_path, monkeypatch, capsys):
+    command_line(
+        monkeypatch, "--methods", *METHODS, "--functions", *FUNCTIONS, "--starts", 2, "--budgets", 10, "--jobs", 1,
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert "lbfgsb_restarts" in capsys.readouterr().out
+    for name in ("results.parquet", "summary.md", "regret.png", "ranks.png"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_the_command_explains_errors_and_interruptions(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweeps, "DEFAULT_CHECKPOINT", tmp_path / "none")
+    with pytest.raises(SystemExit) as end:
+        command_line(monkeypatch, "--methods", "pop", "--out", tmp_path)
+    assert end.value.code == 2
+    assert "--without pop" in capsys.readouterr().out
+
+    def interrupted(evaluate, x0, budget, rng):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(RIVALS, "random_search", interrupted)
+    with pytest.raises(SystemExit) as end:
+        command_line(monkeypatch, "--methods", "random_search", "--jobs", 1, "--out", tmp_path)
+    assert end.value.code == 130
+    assert "goes on from here" in capsys.readouterr().out
