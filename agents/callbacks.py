@@ -18,7 +18,7 @@ from agents.config import TrainConfig
 from agents.episodic_ppo import EpisodicPPO
 from agents.runner import Optimizer, run
 from agents.validation import Score, ValidationSet
-from pop_envs.rendering import draw_path
+from pop_envs.rendering import draw_landscape, draw_path
 from pop_envs.step_rule import STEP_RULES
 
 STATE = "state.zip"
@@ -226,6 +226,8 @@ def draw_paths(optimizer: Optimizer, sets: dict[str, ValidationSet]) -> Figure:
         generator = torch.Generator().manual_seed(0)
         points, values = run(optimizer, functions, chosen.starts[index], chosen.budget, generator=generator)
         for i, ax in zip(index, axes, strict=False):
-            draw_path(ax, functions.rows(i[None]), points[i].numpy(), values[i].numpy())
+            function = functions.rows(i[None])
+            draw_landscape(ax, function)
+            draw_path(ax, function, points[i].numpy(), values[i].numpy())
             ax.set_title(f"{name} {int(i)}")
     return figure

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from agents.policy import TrajectoryPolicy
 from agents.runner import Optimizer
+from pop_envs.core import one_of
+from pop_envs.step_rule import STEP_RULES
 from pop_envs.tokens import TOKENS
 
 FORMAT = 1
@@ -94,15 +97,20 @@ def load_checkpoint(path: Path | str) -> tuple[Optimizer, Card]:
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({error}): copy it again") from error
     if metadata.get("kind") != "pop":
         raise CheckpointError(f"{file} holds weights of something else than a POP policy")
-    if int(metadata["format"]) > FORMAT:
+    if metadata.get("format", "").isdigit() and int(metadata["format"]) > FORMAT:
         raise CheckpointError(
             f"{file} has format {metadata['format']}, this version of pop-optimizer reads up to {FORMAT}; upgrade it"
         )
-    if metadata["sha256"] != _digest(tensors):
+    try:
+        card = Card(**json.loads(metadata["card"]))
+        one_of("step_rule", card.step_rule, STEP_RULES)
+        with torch.random.fork_rng(devices=[]):  # the weights that the policy starts with are not kept
+            policy = build_policy(card)
+        policy.load_state_dict(tensors)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged: its card does not describe its weights; copy it again") from error
+    if metadata.get("sha256") != _digest(policy.state_dict()):
         raise CheckpointError(f"{file} is damaged: its weights do not match their checksum; copy it again")
-    card = Card(**json.loads(metadata["card"]))
-    policy = build_policy(card)
-    policy.load_state_dict(tensors)
     policy.set_training_mode(False)
     return Optimizer(policy, card.step_rule, card.tokens), card
 

@@ -145,6 +145,40 @@ class MixtureDistribution(PerCoordinateDistribution):
         return torch.where(jumps, pair[..., 1], pair[..., 0])
 
 
+class JointMixtureDistribution(MixtureDistribution):
+    """step or jump, all coordinates together."""
+
+    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
+        gate, free, log_std, jump, jump_log_std, jump_logit = outputs.unbind(-1)
+        gate = gate.sigmoid()
+        self.means = torch.stack([gate * read_out + (1 - gate) * free, jump], -1)
+        self.log_stds = _bounded(torch.stack([log_std, jump_log_std], -1))
+        jump_logit = jump_logit.mean(-1)
+        self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        parts = self.log_weights + _log_normal(actions[..., None], self.means, self.log_stds).sum(-2)
+        return parts.logsumexp(-1)
+
+    def entropy(self) -> Tensor:
+        mean, log_std = self.means, self.log_stds
+        other_mean, other_log_std = mean.flip(-1), log_std.flip(-1)
+        squared = (2 * log_std).exp() + (mean - other_mean).square()
+        divergence = (other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5).sum(-2)
+        near = torch.logaddexp(self.log_weights, self.log_weights.flip(-1) - divergence)
+        return (self.log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        weight = self.log_weights[..., 1].exp()
+        jumps = (torch.rand(weight.shape, generator=generator, device=weight.device) < weight)[..., None]
+        noise = _noise(self.means[..., 0], generator)
+        return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
+
+    def mode(self) -> Tensor:
+        return self._component(self.means, (self.log_weights[..., 1] > self.log_weights[..., 0])[..., None])
+
+
 def _bounded(raw: Tensor) -> Tensor:
     """A log-deviation between the bounds of ``_LOG_STD``, smoothly, so that no head gets stuck at them."""
     low, high = _LOG_STD
@@ -172,4 +206,5 @@ def _normal_entropy(log_std: Tensor) -> Tensor:
 DISTRIBUTIONS: dict[str, type[PerCoordinateDistribution]] = {
     "gaussian": GaussianDistribution,
     "mixture": MixtureDistribution,
+    "joint": JointMixtureDistribution,
 }

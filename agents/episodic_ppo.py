@@ -83,6 +83,7 @@ class EpisodicPPO(PPO):
         """
         obs = self._last_obs
         assert isinstance(obs, np.ndarray)
+        self._last_obs = None  # an episode that is broken off is not gone on with: `learn` resets then
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
@@ -107,8 +108,8 @@ class EpisodicPPO(PPO):
             self._update_info_buffer(infos, dones)
             rollout_buffer.add(obs, taken, rewards, starts, values, log_probs)
             assert isinstance(next_obs, np.ndarray)
-            self._last_obs = obs = next_obs
-            starts = dones
+            obs, starts = next_obs, dones
+        self._last_obs = obs
         # The budget's end is a termination: nothing follows that a value would have to stand for.
         rollout_buffer.compute_returns_and_advantage(last_values=torch.zeros_like(values), dones=dones)
         callback.update_locals(locals())

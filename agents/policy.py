@@ -131,8 +131,8 @@ class TrajectoryPolicy(ActorCriticPolicy):
         tokens, length = state[0], state[1].copy()
         if episode_start is not None:
             length[np.asarray(episode_start, dtype=bool)] = 0
-        if length.max() == tokens.shape[1]:
-            tokens = np.concatenate([tokens, np.zeros_like(token)[:, None]], 1)
+        room = int(length.max() == tokens.shape[1])
+        tokens = np.pad(tokens, ((0, 0), (0, room), (0, 0), (0, 0)))  # a copy: the caller may keep the old state
         tokens[np.arange(len(token)), length] = token
         length += 1
         with torch.no_grad():

@@ -163,18 +163,17 @@ def _judge(chosen: ValidationSet, optimizer: Optimizer) -> dict[str, Score]:
 
 
 def _print_scores(scores: dict[str, dict[str, Score]]) -> None:
-    table = Table(title="Validation functions of the priors: mean ± standard error")
+    table = Table(title="On validation functions of the priors: mean ± standard error")
+    table.add_column("prior")
     table.add_column("method")
-    for name in scores:
-        table.add_column(f"{name}: NI", justify="right")
-        table.add_column(f"{name}: log10 regret", justify="right")
-    for method in next(iter(scores.values())):
-        cells = []
-        for by_method in scores.values():
-            score = by_method[method]
-            cells.append(f"{score.ni:.3f} ± {score.ni_error:.3f}")
-            cells.append(f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}")
-        table.add_row(method, *cells)
+    table.add_column("NI", justify="right")
+    table.add_column("log10 regret", justify="right")
+    for prior, by_method in scores.items():
+        for method, score in by_method.items():
+            ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"
+            regret = f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}"
+            table.add_row(prior, method, ni, regret)
+        table.add_section()
     console.print(table)
 
 

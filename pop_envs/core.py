@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -71,7 +72,7 @@ class Core:
         if objective is not None and dim not in (None, objective.dim):
             raise ValueError(f"dim={dim} contradicts the objective's {objective.dim}; leave dim out")
         self.dim = objective.dim if objective is not None else positive_int("dim", 2 if dim is None else dim)
-        self.objective = objective
+        self.objective = self._one_per_run(objective)
         self.prior = prior if isinstance(prior, GPPrior) else PRIORS[one_of("prior", prior, PRIORS)]()
         self.reward = one_of("reward", reward, rewards.REWARDS)
         self.step_rule = STEP_RULES[one_of("step_rule", step_rule, STEP_RULES)]()
@@ -85,14 +86,15 @@ class Core:
 
     def reset(self, rngs: Sequence[np.random.Generator], index: Tensor | None = None) -> None:
         """Starts the runs at ``index`` (all by default) anew, the i-th with ``rngs[i]``."""
-        functions, run, scale, minimum = self._begin(rngs)
+        functions, run, scale, minimum = self._begin(rngs, index)
         token = self.tokens(run)
         if index is None:
             self.functions, self.run, self.token = functions, run, token
             self.spread, self.minimum = scale, minimum
             return
-        if isinstance(functions, PriorFunctions):
+        if self.objective is None:
             assert isinstance(self.functions, PriorFunctions)
+            assert isinstance(functions, PriorFunctions)
             self.functions.put(index, functions)
         self.run.put(index, run)
         self.token = self.token.index_copy(0, index, token)
@@ -115,7 +117,19 @@ class Core:
         """Which runs (num_envs,) have spent their budget."""
         return self.run.t >= self.budget
 
-    def _begin(self, rngs: Sequence[np.random.Generator]) -> tuple[Objective, Trajectory, Tensor, Tensor]:
+    def _one_per_run(self, objective: Objective | None) -> Objective | None:
+        if not isinstance(objective, PriorFunctions) or len(objective) == self.num_envs:
+            return objective
+        if len(objective) != 1:
+            raise ValueError(
+                f"objective must hold one function, or one for each of the num_envs={self.num_envs} runs, "
+                f"got {len(objective)}"
+            )
+        return objective.rows(torch.zeros(self.num_envs, dtype=torch.int64))
+
+    def _begin(
+        self, rngs: Sequence[np.random.Generator], index: Tensor | None
+    ) -> tuple[Objective, Trajectory, Tensor, Tensor]:
         """New functions, the runs' starts, spreads and reference minima, one for each generator."""
         num_uniforms = 0 if self.objective is not None else self.prior.num_uniforms(self.dim)
         rows = np.empty((len(rngs), num_uniforms + self.dim))
@@ -123,17 +137,32 @@ class Core:
             rng.random(out=row)
         uniforms = torch.from_numpy(rows).to(self.device)
         x = 2 * uniforms[:, num_uniforms:] - 1
-        functions = self.objective or self.prior.build(uniforms[:, :num_uniforms], self.dim)
-        run = Trajectory.start(x, *functions.value_and_grad(x))
-        scale = spread(functions, self.device).expand(len(rngs))
-        return functions, run, scale, self._reference(functions).expand(len(rngs))
+        functions: Objective
+        if self.objective is None:
+            functions = self.prior.build(uniforms[:, :num_uniforms], self.dim)
+            scale, minimum = self._measure(functions)
+        elif index is None:
+            functions, (scale, minimum) = self.objective, self._fixed_measures
+        else:
+            functions = self.objective.rows(index)
+            scale, minimum = (measure[index] for measure in self._fixed_measures)
+        return functions, Trajectory.start(x, *functions.value_and_grad(x)), scale, minimum
 
-    def _reference(self, functions: Objective) -> Tensor:
+    @cached_property
+    def _fixed_measures(self) -> tuple[Tensor, Tensor]:
+        """Those of the fixed objective, which need not be found again at every reset."""
+        assert self.objective is not None
+        scale, minimum = self._measure(self.objective)
+        return scale.expand(self.num_envs), minimum.expand(self.num_envs)
+
+    def _measure(self, functions: Objective) -> tuple[Tensor, Tensor]:
+        """What rewards are measured in: spreads and reference minima (batch or 1,)."""
+        scale = spread(functions, self.device)
         if functions.minimum is not None:
-            return torch.full((1,), functions.minimum, dtype=torch.float64, device=self.device)
+            return scale, torch.full_like(scale, functions.minimum)
         if self.reward != "log_gap":  # nobody asks
-            return torch.full((1,), torch.nan, dtype=torch.float64, device=self.device)
-        return reference_minimum(functions, self.device)
+            return scale, torch.full_like(scale, torch.nan)
+        return scale, reference_minimum(functions, self.device)
 
 
 def positive_int(name: str, value: int) -> int:

@@ -92,7 +92,8 @@ class BoxObjective(Objective):
         y, g = np.asarray(y, dtype=np.float64), np.asarray(g, dtype=np.float64)
         if y.shape != own.shape[:1] or g.shape != own.shape:
             raise ValueError(
-                f"the objective must return values {own.shape[:1]} and gradients {own.shape}, got {y.shape} and {g.shape}"
+                f"the objective must return values {own.shape[:1]} and gradients {own.shape}, "
+                f"got {y.shape} and {g.shape}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             g = g * self._half_width

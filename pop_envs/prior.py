@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pop_envs.objective import Objective
@@ -261,7 +261,7 @@ class WidePrior(GPPrior):
         log_condition = u.log_uniform(1, self.condition).log()
         # The first axis is the steepest, the last the flattest, those between lie anywhere.
         place = u.take(dim).clone()
-        place[:, 0], place[:, -1] = 0.0, 1.0
+        place[:, -1] = 1.0
         place[:, 0] = 0.0
         steepest = functions.curvature.amax(-1, keepdim=True)
         ill = steepest * torch.exp(-log_condition * place)
@@ -285,3 +285,34 @@ class WidePrior(GPPrior):
 
 
 PRIORS = {"gp": GPPrior, "wide": WidePrior}
+
+# Spawn keys: no integer seed, as training uses them, leads to these streams.
+_VALIDATION, _TEST = 1, 2
+
+
+def validation_functions(
+    prior: GPPrior, batch: int = 256, dim: int = 2, device: torch.device | str = "cpu"
+) -> PriorFunctions:
+    """The prior's functions to choose settings by: always the same, and never met in training."""
+    return prior.sample(batch, dim, _held_out(_VALIDATION, 0), device)
+
+
+def validation_starts(batch: int = 256, dim: int = 2) -> NDArray[np.float64]:
+    """Uniform starts (batch, dim) in the unit box that go with ``validation_functions``."""
+    return _held_out(_VALIDATION, 1).uniform(-1, 1, (batch, dim))
+
+
+def final_test_functions(
+    prior: GPPrior, batch: int = 1024, dim: int = 2, device: torch.device | str = "cpu"
+) -> PriorFunctions:
+    """The prior's functions to report on: as ``validation_functions``, but others."""
+    return prior.sample(batch, dim, _held_out(_TEST, 0), device)
+
+
+def final_test_starts(batch: int = 1024, dim: int = 2) -> NDArray[np.float64]:
+    """Uniform starts (batch, dim) in the unit box that go with ``final_test_functions``."""
+    return _held_out(_TEST, 1).uniform(-1, 1, (batch, dim))
+
+
+def _held_out(purpose: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=(purpose, stream)))

@@ -41,7 +41,7 @@ class QuasiNewton:
         """Adds the pair ``s`` (move), ``z`` (gradient change), each (batch, dim), where it curves up."""
         sz = (s * z).sum(-1)
         zz = (z * z).sum(-1)
-        keep = sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)
+        keep = (sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)) & (zz > 0)  # zz may underflow
         shift = keep[:, None, None]
         self.s = torch.where(shift, torch.cat([self.s[:, 1:], s[:, None]], 1), self.s)
         self.z = torch.where(shift, torch.cat([self.z[:, 1:], z[:, None]], 1), self.z)
@@ -55,15 +55,17 @@ class QuasiNewton:
         Coordinates that are ``fixed`` (batch, dim), as at a wall, have no part in it.
         """
         q = g.masked_fill(fixed, 0.0)
+        # Scaling the moves once takes the inverse curvatures out of both loops.
+        pairs = list(zip(self.s.unbind(1), self.z.unbind(1), (self.rho[..., None] * self.s).unbind(1), strict=True))
         alphas = []
-        for i in reversed(range(MEMORY)):
-            alpha = self.rho[:, i] * torch.linalg.vecdot(self.s[:, i], q)
-            q = torch.addcmul(q, alpha[:, None], self.z[:, i], value=-1)
+        for _, z, scaled_s in reversed(pairs):
+            alpha = torch.linalg.vecdot(scaled_s, q)[:, None]
+            q = torch.addcmul(q, alpha, z, value=-1)
             alphas.append(alpha)
         r = self.gamma[:, None] * q
-        for i, alpha in zip(range(MEMORY), reversed(alphas), strict=True):
-            beta = self.rho[:, i] * torch.linalg.vecdot(self.z[:, i], r)
-            r = torch.addcmul(r, (alpha - beta)[:, None], self.s[:, i])
+        for (s, z, scaled_s), alpha in zip(pairs, reversed(alphas), strict=True):
+            beta = torch.linalg.vecdot(z, r)[:, None]
+            r = torch.addcmul(torch.addcmul(r, alpha, s), beta, scaled_s, value=-1)
         return -r.masked_fill(fixed, 0.0)
 
 

@@ -21,6 +21,10 @@ class StepRule(ABC):
         return (run.x + self.displacement(run, action)).clamp(-1, 1)
 
     @abstractmethod
+    def size(self, action: Tensor) -> Tensor:
+        """The step sizes eta that actions (any shape) stand for."""
+
+    @abstractmethod
     def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
         """The move (batch, dim) before clipping."""
 
@@ -39,10 +43,13 @@ class GradientStep(StepRule):
     name = "gradient"
     _HALF_RANGE = math.log(1e6)
 
+    def size(self, action: Tensor) -> Tensor:
+        """See ``StepRule``."""
+        return (action * self._HALF_RANGE).exp()
+
     def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
         """See ``StepRule``."""
-        slope = run.g / run.scale.clamp(min=1e-300)[:, None]
-        return -(action * self._HALF_RANGE).exp() * slope
+        return -self.size(action) * run.g / run.scale.clamp(min=1e-300)[:, None]
 
     def direction(self, run: Trajectory) -> Tensor:
         """See ``StepRule``; 0 where the slope is."""
@@ -65,9 +72,13 @@ class SignedStep(StepRule):
     _CENTER = (math.log(2) + math.log(1e-8)) / 2
     _HALF_RANGE = (math.log(2) - math.log(1e-8)) / 2
 
+    def size(self, action: Tensor) -> Tensor:
+        """See ``StepRule``; in half-widths of the box."""
+        return (action * self._HALF_RANGE + self._CENTER).exp()
+
     def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
         """See ``StepRule``."""
-        return self.direction(run) * (action * self._HALF_RANGE + self._CENTER).exp()
+        return self.direction(run) * self.size(action)
 
     def read_out(self, run: Trajectory) -> Tensor:
         """See ``StepRule``."""

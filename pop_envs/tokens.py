@@ -31,6 +31,10 @@ class Tokens(ABC):
     def __call__(self, run: Trajectory) -> Tensor:
         """The token of ``run``'s newest point."""
 
+    @abstractmethod
+    def limits(self) -> tuple[float, ...]:
+        """The largest size that each feature can have, whatever the objective does."""
+
 
 class PaperTokens(Tokens):
     """The paper's four quantities (eq. 1), scaled: t/T, x in the unit box, y standardized, g scaled."""
@@ -43,6 +47,10 @@ class PaperTokens(Tokens):
         slope = run.g / run.scale.clamp(min=1e-300)[:, None]
         columns = (run.t[:, None] / self.budget, run.x, _z_score(run)[:, None], slope)
         return _stack(columns, run.x)
+
+    def limits(self) -> tuple[float, ...]:
+        """See ``Tokens``."""
+        return (1.0, 1.0, _z_limit(self.budget), 1.0)
 
 
 class FullTokens(Tokens):
@@ -60,6 +68,7 @@ class FullTokens(Tokens):
         "gradient",
         "direction",
         "room ahead",
+        "log room ahead",
         "log gradient",
         "log move",
         "log gradient change",
@@ -79,47 +88,56 @@ class FullTokens(Tokens):
 
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
-        unit = run.scale.clamp(min=1e-300)[:, None]
+        x, unit = run.x, run.scale.clamp(min=1e-300)[:, None]
         direction = self.step_rule.direction(run)
-        slope = run.g / unit
-        bend = run.dg / unit
-        ahead = (run.best_x - run.x) * direction
-        gap = run.y - run.best_y.where(run.best_y.isfinite(), run.y)
+        slope, bend = run.g / unit, run.dg / unit
+        ahead = (run.best_x - x) * direction
+        room = 1 - x * direction
+        change = (run.dy[:, None] / unit).expand_as(x)
+        gap = ((run.y - run.best_y.where(run.best_y.isfinite(), run.y))[:, None] / unit).expand_as(x)
         # What points along the direction of the coming move is positive, so that mirror images look alike.
-        log_move, log_bend, log_ahead, log_newton = _signed_log(
-            torch.stack([run.dx * direction, bend * direction, ahead, run.newton * direction])
-        )
-        log_change, log_gap = _signed_log(torch.stack([run.dy, gap]) / unit[:, 0])
+        along = torch.stack([run.dx, bend, run.newton]) * direction
+        logs = _signed_log(torch.cat([torch.stack([slope.abs(), change, gap, ahead, room]), along])).unbind()
+        log_slope, log_change, log_gap, log_ahead, log_room, log_move, log_bend, log_newton = logs
         secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
         later = (run.t > 0)[:, None]
         columns = (
             run.t[:, None] / self.budget,
-            run.x,
+            x,
             _z_score(run)[:, None],
             slope,
             direction,
-            1 - run.x * direction,
-            _signed_log(slope.abs()),
+            room,
+            log_room,
+            log_slope,
             log_move,
             log_bend,
             secant.clamp(-2, 2) * later,
             (run.dx * run.dg).sign(),
             (run.g * (run.g - run.dg)).sign() * later,
-            log_change[:, None],
-            log_gap[:, None],
+            log_change,
+            log_gap,
             run.growth.clamp(max=10)[:, None] / 2,
-            (run.y <= run.best_y)[:, None],
+            (run.y <= run.best_y)[:, None].double(),
             ahead,
             log_ahead,
             run.action,
             log_newton,
             self.step_rule.read_out(run),
         )
-        return _stack(columns, run.x)
+        return _stack(columns, x)
+
+    def limits(self) -> tuple[float, ...]:
+        """See ``Tokens``."""
+        special = {"value": _z_limit(self.budget), "log scale growth": 5.0}
+        wide = ("room ahead", "best ahead", "log secant step")
+        return tuple(
+            special.get(name, 2.0 if name in wide or name.startswith("log ") else 1.0) for name in self.features
+        )
 
 
 def _stack(columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    return torch.stack([column.to(torch.float32).expand_as(like) for column in columns], -1)
+    return torch.stack([column.expand_as(like) for column in columns], -1).float()
 
 
 def _z_score(run: Trajectory) -> Tensor:
@@ -128,9 +146,14 @@ def _z_score(run: Trajectory) -> Tensor:
     return torch.where(deviation > 0, (run.y - run.mean) / deviation.clamp(min=1e-300), 0.0)
 
 
+def _z_limit(budget: int) -> float:
+    """Of n values none is further than sqrt(n - 1) deviations from the mean; sqrt(n) allows for rounding."""
+    return math.sqrt(budget + 1)
+
+
 def _signed_log(v: Tensor) -> Tensor:
-    """Odd logarithm: 0 below 1e-12, plus or minus 1 at 1, one twelfth a decade."""
-    return v.sign() * (v.abs().clamp(min=_TINY).log() / -math.log(_TINY) + 1)
+    """Odd logarithm, one twelfth a decade: 0 up to 1e-12, plus or minus 1 at 1, 2 from 1e12 on."""
+    return v.sign() * (v.abs().clamp(_TINY, 1 / _TINY).log() / -math.log(_TINY) + 1)
 
 
 TOKENS: dict[str, type[Tokens]] = {tokens.name: tokens for tokens in (PaperTokens, FullTokens)}

@@ -10,6 +10,7 @@ from torch import Tensor
 from pop_envs.quasi_newton import QuasiNewton, leaves_box
 
 FIRST_NEWTON_STEP = 0.1  # half-widths of the box: before any curvature is known
+_LARGEST = 1e150  # what is larger counts as infinite: its square would be
 
 
 @dataclass
@@ -67,9 +68,9 @@ class Trajectory:
     @classmethod
     def start(cls, x: Tensor, y: Tensor, g: Tensor) -> Trajectory:
         """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
-        valid = y.isfinite()
+        valid = _usable(y)
         y = torch.where(valid, y, 0.0)
-        g = torch.where(valid[:, None] & g.isfinite(), g, 0.0)
+        g = torch.where(valid[:, None] & _usable(g), g, 0.0)
         zero, still = torch.zeros_like(y), torch.zeros_like(x)
         pairs = QuasiNewton.start(g, FIRST_NEWTON_STEP)
         return cls(
@@ -98,11 +99,11 @@ class Trajectory:
     def observe(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
         """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
         seen = self.best_y.isfinite()  # whether there is any value to compare with
-        valid = y.isfinite()
+        valid = _usable(y)
         y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
         retreat = x - self.best_x
         retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
-        g = torch.where(valid[:, None], torch.where(g.isfinite(), g, 0.0), retreat)
+        g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), retreat)
 
         self.t = self.t + 1
         self.valid = valid
@@ -136,6 +137,10 @@ class Trajectory:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
         _put(self, index, other)
         _put(self.pairs, index, other.pairs)
+
+
+def _usable(v: Tensor) -> Tensor:
+    return v.abs() <= _LARGEST  # false for NaN
 
 
 def _heading(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:
