@@ -78,6 +78,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("functions", "dim", "budget", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
             positive_int(name, getattr(self, name))
+        for name in ("minutes", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
         if self.episodes % self.batch_episodes:
             raise ValueError(
                 f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"

@@ -1,4 +1,4 @@
-"""Action distributions in SB3's idiom, with independent coordinates and a shared head."""
+"""Action distributions in SB3's idiom, whose head is shared by the coordinates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOG_STD = (-7.0, 0.0)  # finest and broadest deviation that a head can ask for
 
 
 class PerCoordinateDistribution(Distribution):
-    """Actions (batch, dim) whose coordinates are drawn independently, given the head's outputs."""
+    """Actions (batch, dim), given the outputs of a head that every coordinate has alike."""
 
     num_outputs: ClassVar[int]
     """Outputs of the head per coordinate."""
@@ -87,10 +87,11 @@ class GaussianDistribution(PerCoordinateDistribution):
 
 
 class MixtureDistribution(PerCoordinateDistribution):
-    """A precise step or a broad jump, coordinate by coordinate: a mixture of two Gaussians.
+    """A precise step or a broad jump, of all coordinates together: a mixture of two Gaussians.
 
     The precise one's mean is ``k * read_out + (1 - k) * free`` with a learned gate ``k`` that starts near
-    1: the untrained policy is a quasi-Newton method that now and then jumps.
+    1: the untrained policy is a quasi-Newton method that now and then jumps. Coordinates jump together,
+    since a jump of one alone only searches a line; their mean logit decides how likely that is.
     """
 
     num_outputs = 6
@@ -105,16 +106,17 @@ class MixtureDistribution(PerCoordinateDistribution):
         """See ``PerCoordinateDistribution``."""
         gate, free, log_std, jump, jump_log_std, jump_logit = outputs.unbind(-1)
         gate = gate.sigmoid()
-        # Component 0 steps, component 1 jumps: (batch, dim, 2).
+        # Component 0 steps, component 1 jumps: (batch, dim, 2), and weights (batch, 2).
         self.means = torch.stack([gate * read_out + (1 - gate) * free, jump], -1)
         self.log_stds = _bounded(torch.stack([log_std, jump_log_std], -1))
+        jump_logit = jump_logit.mean(-1)
         self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log-probabilities (batch,) of ``actions`` (batch, dim), exact."""
-        parts = self.log_weights + _log_normal(actions[..., None], self.means, self.log_stds)
-        return parts.logsumexp(-1).sum(-1)
+        parts = _log_normal(actions[..., None], self.means, self.log_stds).sum(-2)
+        return (self.log_weights + parts).logsumexp(-1)
 
     def entropy(self) -> Tensor:
         """An upper bound of the entropy (batch,), tight for components that coincide or lie far apart.
@@ -125,15 +127,15 @@ class MixtureDistribution(PerCoordinateDistribution):
         mean, log_std = self.means, self.log_stds
         other_mean, other_log_std = mean.flip(-1), log_std.flip(-1)
         squared = (2 * log_std).exp() + (mean - other_mean).square()
-        divergence = other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5
+        divergence = (other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5).sum(-2)
         near = torch.logaddexp(self.log_weights, self.log_weights.flip(-1) - divergence)
-        return (self.log_weights.exp() * (_normal_entropy(log_std) - near)).sum((-2, -1))
+        return (self.log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
         weight = self.log_weights[..., 1].exp()
         jumps = torch.rand(weight.shape, generator=generator, device=weight.device) < weight
-        noise = _noise(weight, generator)
+        noise = _noise(self.means[..., 0], generator)
         return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
 
     def mode(self) -> Tensor:
@@ -142,41 +144,7 @@ class MixtureDistribution(PerCoordinateDistribution):
 
     @staticmethod
     def _component(pair: Tensor, jumps: Tensor) -> Tensor:
-        return torch.where(jumps, pair[..., 1], pair[..., 0])
-
-
-class JointMixtureDistribution(MixtureDistribution):
-    """step or jump, all coordinates together."""
-
-    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
-        gate, free, log_std, jump, jump_log_std, jump_logit = outputs.unbind(-1)
-        gate = gate.sigmoid()
-        self.means = torch.stack([gate * read_out + (1 - gate) * free, jump], -1)
-        self.log_stds = _bounded(torch.stack([log_std, jump_log_std], -1))
-        jump_logit = jump_logit.mean(-1)
-        self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))
-        return self
-
-    def log_prob(self, actions: Tensor) -> Tensor:
-        parts = self.log_weights + _log_normal(actions[..., None], self.means, self.log_stds).sum(-2)
-        return parts.logsumexp(-1)
-
-    def entropy(self) -> Tensor:
-        mean, log_std = self.means, self.log_stds
-        other_mean, other_log_std = mean.flip(-1), log_std.flip(-1)
-        squared = (2 * log_std).exp() + (mean - other_mean).square()
-        divergence = (other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5).sum(-2)
-        near = torch.logaddexp(self.log_weights, self.log_weights.flip(-1) - divergence)
-        return (self.log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        weight = self.log_weights[..., 1].exp()
-        jumps = (torch.rand(weight.shape, generator=generator, device=weight.device) < weight)[..., None]
-        noise = _noise(self.means[..., 0], generator)
-        return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
-
-    def mode(self) -> Tensor:
-        return self._component(self.means, (self.log_weights[..., 1] > self.log_weights[..., 0])[..., None])
+        return torch.where(jumps[..., None], pair[..., 1], pair[..., 0])
 
 
 def _bounded(raw: Tensor) -> Tensor:
@@ -206,5 +174,4 @@ def _normal_entropy(log_std: Tensor) -> Tensor:
 DISTRIBUTIONS: dict[str, type[PerCoordinateDistribution]] = {
     "gaussian": GaussianDistribution,
     "mixture": MixtureDistribution,
-    "joint": JointMixtureDistribution,
 }

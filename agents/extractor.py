@@ -6,6 +6,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from agents.transformer import TrajectoryTransformer, last_hidden
 from pop_envs.tokens import TIME
@@ -42,4 +43,5 @@ class TrajectoryExtractor(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """Padded trajectories (batch, budget + 1, dim, features) to features (batch, dim * width)."""
         newest = observations[:, :, 0, TIME].amax(1) * self.budget
-        return last_hidden(self.transformer, observations, newest.round().to(torch.int64) + 1).flatten(1)
+        with sdpa_kernel(SDPBackend.MATH):  # the only one that can be differentiated twice, as TRPO does
+            return last_hidden(self.transformer, observations, newest.round().to(torch.int64) + 1).flatten(1)

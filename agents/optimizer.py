@@ -60,7 +60,7 @@ def minimize(
         ValueError: If an argument does not fit, or the objective returns the wrong shapes.
         CheckpointError: If the checkpoint cannot be used.
     """
-    lower, upper = _bounds(bounds)
+    lower, upper = _bounds(bounds, x0)
     counted = _Counted(fun, jac, args)
     objective = BoxObjective(counted.value_and_grad, lower, upper)
     counted.objective = objective
@@ -146,11 +146,15 @@ class _Counted:
         return float(np.asarray(self.fun(x.copy(), *self.args)).item())
 
 
-def _bounds(bounds: Bounds | Sequence[tuple[float, float]] | None) -> tuple[Vector, Vector]:
+def _bounds(
+    bounds: Bounds | Sequence[tuple[float, float]] | None, x0: ArrayLike | None
+) -> tuple[Vector, Vector]:
     if bounds is None:
         raise ValueError("POP searches a finite box: give bounds, a pair (lower, upper) for each coordinate")
     if isinstance(bounds, Bounds):
-        return np.atleast_1d(bounds.lb).astype(float), np.atleast_1d(bounds.ub).astype(float)
+        lower, upper = np.broadcast_arrays(*(np.atleast_1d(b).astype(np.float64) for b in (bounds.lb, bounds.ub)))
+        same = (np.size(x0),) if lower.size == 1 and x0 is not None else lower.shape  # one bound for all coordinates
+        return np.broadcast_to(lower, same), np.broadcast_to(upper, same)
     pairs = np.asarray(bounds, dtype=np.float64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(f"bounds must be pairs (lower, upper), one for each coordinate, got shape {pairs.shape}")

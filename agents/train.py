@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -75,8 +77,7 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     except KeyboardInterrupt:
         bar.stop()
         validation.save({})
-        again = f"python -m agents.train {config.preset} --seed {config.seed} --out {config.out} --resume"
-        console.print(f"Interrupted, and saved. Go on with: {again}")
+        console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
     validation.validate()
     scores = {name: _judge(chosen, optimizer) for name, chosen in sets.items()}
@@ -100,6 +101,16 @@ def _check_folder(config: TrainConfig) -> None:
             )
     config.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(kept, json.dumps(config.lasting(), indent=2).encode())
+
+
+def _command(config: TrainConfig) -> str:
+    """The command line that stands for ``config``, but for its ``resume``."""
+    usual = asdict(PRESETS.get(config.preset, PRESETS["quick"])[1])
+    words = ["python", "-m", "agents.train", config.preset]
+    for name, value in asdict(config).items():
+        if name != "resume" and value != usual[name]:
+            words += ["--" + name.replace("_", "-"), str(value)]
+    return shlex.join(words)
 
 
 def _environment(config: TrainConfig) -> GymnasiumVecEnv:

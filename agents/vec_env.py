@@ -48,7 +48,7 @@ class GymnasiumVecEnv(VecEnv):
         observations, _ = self.env.reset(seed=seeds, options=self._options[0])  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()
-        return observations  # type: ignore[no-any-return]
+        return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """See ``VecEnv``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -176,7 +176,7 @@ def positive_int(name: str, value: int) -> int:
     return int(value)
 
 
-def one_of(name: str, value: str, allowed: Sequence[str] | dict[str, object]) -> str:
+def one_of(name: str, value: str, allowed: Collection[str]) -> str:
     """``value``, if it is among ``allowed``.
 
     Raises:

@@ -1,0 +1,42 @@
+# Every target sets up the virtual environment first, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PRESET ?= quick
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help train test benchmark bench-speed check format lint type
+
+help:  ## Lists the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: $(VENV)/installed  ## Trains a policy: make train [PRESET=quick|paper|full] [ARGS="--seed 1"]
+	$(BIN)/python -m agents.train $(PRESET) $(ARGS)
+
+test: $(VENV)/installed  ## Runs the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+benchmark: $(VENV)/installed  ## Judges the policy beside classical optimizers on the 47 VLSE functions
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-speed: $(VENV)/installed  ## Measures the speed of environment, training and minimize
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+check: lint type  ## Lints and checks types
+
+format: $(VENV)/installed  ## Formats the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+type: $(VENV)/installed
+	$(BIN)/mypy

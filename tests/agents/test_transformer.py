@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+
+from agents.transformer import Block, Cache, TrajectoryTransformer, last_hidden
+
+
+def made(features=5, width=16, depth=2, heads=4):
+    torch.manual_seed(0)
+    return TrajectoryTransformer(features, width, depth, heads)
+
+
+def close(a, b, atol=1e-5):
+    torch.testing.assert_close(a, b, atol=atol, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 2), (4, 17), (2, 120)])
+def test_step_by_step_with_a_cache_equals_the_whole_sequence(batch, length):
+    transformer, tokens = made(), torch.randn(batch, length, 5)
+    cache = Cache(transformer, batch, length)
+    stepped = torch.stack([transformer.step(tokens[:, i], cache) for i in range(length)], 1)
+    close(stepped, transformer(tokens))
+
+
+def test_a_block_is_attention_written_out():
+    torch.manual_seed(1)
+    block, h = Block(8, 2), torch.randn(3, 6, 8)
+    q, k, v = block.qkv(block.norm1(h)).chunk(3, -1)
+    future = torch.ones(6, 6, dtype=torch.bool).triu(1)
+    attended = []
+    for head in (slice(0, 4), slice(4, 8)):
+        weights = (q[..., head] @ k[..., head].mT / math.sqrt(4)).masked_fill(future, -torch.inf).softmax(-1)
+        attended.append(weights @ v[..., head])
+    middle = h + block.out(torch.cat(attended, -1))
+    expected = middle + block.down(torch.nn.functional.gelu(block.up(block.norm2(middle)), approximate="tanh"))
+    close(block(h), expected)
+
+
+@pytest.mark.parametrize("changed", [0, 4, 9])
+def test_a_token_changes_nothing_before_itself_and_everything_after(changed):
+    transformer, tokens = made(), torch.randn(2, 10, 5)
+    other = tokens.clone()
+    other[:, changed] += 1
+    moved = (transformer(other) - transformer(tokens)).abs().amax((0, 2))
+    assert (moved[:changed] == 0).all()
+    assert (moved[changed:] > 1e-4).all()
+
+
+def test_sequences_do_not_see_each_other():
+    transformer, tokens = made(), torch.randn(4, 6, 5)
+    close(transformer(tokens)[2:3], transformer(tokens[2:3]))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_last_hidden_of_padded_rows_equals_that_of_the_unpadded(dim):
+    transformer, length = made(), torch.tensor([1, 4, 7, 2])
+    tokens = torch.randn(4, 9, dim, 5)
+    found = last_hidden(transformer, tokens, length)
+    assert found.shape == (4, dim, 16)
+    for i, n in enumerate(length.tolist()):
+        for d in range(dim):
+            close(found[i, d], transformer(tokens[i : i + 1, :n, d])[0, -1])
+
+
+def test_padding_is_not_looked_at():
+    transformer, length = made(), torch.tensor([3, 6, 1])
+    tokens = torch.randn(3, 8, 2, 5, requires_grad=True)
+    padding = torch.arange(8) >= length[:, None]  # (rows, steps)
+    filled = torch.where(padding[..., None, None], torch.tensor(1e3), tokens)
+    close(last_hidden(transformer, filled, length), last_hidden(transformer, tokens, length))
+    last_hidden(transformer, tokens, length).square().sum().backward()
+    reached = tokens.grad.abs().sum((2, 3)) > 0
+    torch.testing.assert_close(reached, ~padding)
+
+
+def test_a_width_that_heads_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="width=10 and heads=4"):
+        TrajectoryTransformer(5, width=10, heads=4)

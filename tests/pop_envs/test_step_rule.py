@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+
+from pop_envs.step_rule import STEP_RULES, GradientStep, QuasiNewtonStep, SignedStep
+from pop_envs.trajectory import Trajectory
+
+
+def some_run(batch=200, dim=3, steps=4, seed=0):
+    """Runs on random convex quadratics."""
+    rng = np.random.default_rng(seed)
+    root = torch.from_numpy(rng.normal(size=(batch, dim, dim)))
+    hessian = root @ root.mT + 0.1 * torch.eye(dim, dtype=torch.float64)
+    center = torch.from_numpy(rng.uniform(-0.7, 0.7, (batch, dim)))
+
+    def evaluate(x):
+        g = (hessian @ (x - center)[..., None])[..., 0]
+        return (g * (x - center)).sum(-1) / 2, g
+
+    x = torch.from_numpy(rng.uniform(-1, 1, (batch, dim)))
+    run = Trajectory.start(x, *evaluate(x))
+    for _ in range(steps):
+        x = torch.from_numpy(rng.uniform(-1, 1, (batch, dim)))
+        run.observe(x, x, *evaluate(x))
+    return run
+
+
+def filled(run, value):
+    return torch.full_like(run.x, value)
+
+
+def test_equation_4_by_hand():
+    x, g = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([[2.0, -8.0]]).double()
+    run = Trajectory.start(x, torch.zeros(1).double(), g)
+    action = torch.tensor([[-0.5, -1.0]]).double()  # step sizes 1e-3 and 1e-6
+    expected = x - torch.tensor([[1e-3 * 2 / 8, 1e-6 * -8 / 8]], dtype=torch.float64)
+    torch.testing.assert_close(GradientStep().move(run, action), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
+@pytest.mark.parametrize(("action", "length"), [(-1, 1e-8), (0, (2e-8) ** 0.5), (1, 2)])
+def test_lengths_of_signed_moves(rule, action, length):
+    run = some_run()
+    move = rule.displacement(run, filled(run, action))
+    torch.testing.assert_close(move.abs(), filled(run, length), rtol=1e-12, atol=0)
+    assert torch.equal(move.sign(), rule.direction(run))
+
+
+@pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)
+def test_moves_follow_the_direction_and_stay_in_the_box(rule):
+    run = some_run()
+    for action in (-1.0, 0.0, 1.0):
+        moved = rule.move(run, filled(run, action)) - run.x
+        assert ((moved + run.x).abs() <= 1).all()
+        assert ((moved.sign() == rule.direction(run)) | (moved == 0)).all()
+
+
+def test_directions():
+    run = some_run()
+    assert torch.equal(GradientStep().direction(run), -run.g.sign())
+    assert torch.equal(SignedStep().direction(run), run.heading)
+    assert torch.equal(QuasiNewtonStep().direction(run), run.newton.sign())
+    run.newton = torch.zeros_like(run.newton)
+    assert torch.equal(QuasiNewtonStep().direction(run), run.heading)
+
+
+def test_read_out_makes_exactly_the_quasi_newton_step():
+    rule, run = QuasiNewtonStep(), some_run()
+    possible = (run.newton.abs() >= 1e-8) & (run.newton.abs() <= 2)
+    assert possible.double().mean() > 0.9
+    made = rule.displacement(run, rule.read_out(run))
+    torch.testing.assert_close(made[possible], run.newton[possible], rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        rule.move(run, rule.read_out(run)), (run.x + run.newton).clamp(-1, 1), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("rule", [GradientStep(), SignedStep()], ids=type)
+def test_read_out_makes_it_in_the_coordinates_that_agree_and_the_least_step_in_the_others(rule):
+    run = some_run()
+    agrees = run.newton * rule.direction(run) > 0
+    assert 0.5 < agrees.double().mean() < 1
+    read = rule.read_out(run)
+    inside = agrees & (read.abs() < 1)
+    torch.testing.assert_close(rule.displacement(run, read)[inside], run.newton[inside], rtol=1e-9, atol=0)
+    assert (read[~agrees] == -1).all()
+
+
+@pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)
+def test_flat_functions_are_survived(rule):
+    x = torch.tensor([[0.5, -1.0]]).double()
+    run = Trajectory.start(x, torch.zeros(1).double(), torch.zeros_like(x))
+    assert rule.read_out(run).isfinite().all()
+    assert rule.move(run, filled(run, 1.0)).isfinite().all()

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pop_envs.trajectory import Trajectory
+
+NAN, INF = float("nan"), float("inf")
+
+
+def row(*values):
+    return torch.tensor([values], dtype=torch.float64)
+
+
+def start(y=2.0, x=(0.5, -0.5), g=(1.0, -4.0)):
+    return Trajectory.start(row(*x), torch.tensor([y], dtype=torch.float64), row(*g))
+
+
+def observe(run, y, x=(0.1, 0.2), g=(1.0, 2.0), action=(0.0, 0.0)):
+    run.observe(row(*action), row(*x), torch.tensor([y], dtype=torch.float64), row(*g))
+    return run
+
+
+def test_running_moments_best_and_improvement():
+    values = np.random.default_rng(0).normal(1e3, 5.0, 40)
+    run = start(values[0])
+    for t, y in enumerate(values[1:], 1):
+        observe(run, y)
+        seen = values[: t + 1]
+        assert run.t.item() == t
+        assert run.mean.item() == pytest.approx(seen.mean(), rel=1e-12)
+        assert (run.m2 / (t + 1)).item() == pytest.approx(seen.var(), rel=1e-9)
+        assert run.best_y.item() == seen.min()
+        assert run.worst_y.item() == seen.max()
+        assert run.improvement.item() == max(0.0, values[:t].min() - y)
+
+
+def test_scale_is_the_largest_gradient_entry_so_far():
+    run = start(g=(1.0, -4.0))
+    assert run.scale.item() == 4
+    observe(run, 1.0, g=(0.5, 0.5))
+    assert (run.scale.item(), run.growth.item()) == (4, 0)
+    observe(run, 1.0, g=(-12.0, 0.5))
+    assert run.scale.item() == 12
+    assert run.growth.item() == pytest.approx(math.log(3))
+
+
+def test_differences():
+    run = observe(start(), 1.5, x=(0.1, 0.2), g=(3.0, 1.0), action=(0.3, -0.7))
+    torch.testing.assert_close(run.dx, row(-0.4, 0.7))
+    torch.testing.assert_close(run.dg, row(2.0, 5.0))
+    assert run.dy.item() == -0.5
+    torch.testing.assert_close(run.action, row(0.3, -0.7))
+    torch.testing.assert_close(run.best_x, row(0.1, 0.2))
+
+
+def test_heading_is_downhill_else_straight_on_else_inward():
+    run = observe(start(x=(0.5, -0.5)), 1.0, x=(0.1, 0.2), g=(3.0, 0.0))
+    assert run.heading.tolist() == [[-1, 1]]  # downhill; where it is flat, as the last move went
+    assert start(x=(0.5, -0.5), g=(0.0, 0.0)).heading.tolist() == [[-1, 1]]  # no move yet: inward
+    assert start(x=(1.0, -1.0), g=(-1.0, 1.0)).heading.tolist() == [[-1, 1]]  # a wall turns it
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e200])
+def test_a_point_without_a_value_is_the_worst_and_its_gradient_points_back(bad):
+    run = observe(start(2.0, x=(0.5, -0.5)), 7.0, x=(0.2, 0.2))
+    observe(run, bad, x=(-0.5, 0.5), g=(NAN, INF))
+    assert not run.valid.item()
+    assert run.y.item() == 7
+    assert (run.best_y.item(), run.worst_y.item(), run.improvement.item()) == (2, 7, 0)
+    torch.testing.assert_close(run.best_x, row(0.5, -0.5))
+    retreat = run.x - run.best_x
+    torch.testing.assert_close(run.g / run.g.abs().amax(), retreat / retreat.abs().amax())
+    assert run.scale.item() == run.g.abs().amax().item() == 4
+    observe(run, 1.0)
+    assert run.valid.item()
+    assert run.improvement.item() == 1
+
+
+def test_a_start_without_a_value_is_forgotten_at_the_first_one():
+    run = start(NAN, g=(NAN, NAN))
+    assert not run.valid.item()
+    assert run.best_y.item() == INF
+    observe(run, NAN)
+    observe(run, 5.0, x=(0.3, 0.3))
+    assert (run.best_y.item(), run.mean.item(), run.m2.item()) == (5, 5, 0)
+    assert (run.improvement.item(), run.dy.item()) == (0, 0)
+    torch.testing.assert_close(run.best_x, row(0.3, 0.3))
+    assert observe(run, 4.0).improvement.item() == 1
+
+
+def test_missing_gradient_entries_count_as_flat():
+    assert observe(start(), 1.0, g=(NAN, 2.0)).g.tolist() == [[0, 2]]
+
+
+def test_put_replaces_the_asked_rows_only():
+    def runs(seed, batch):
+        rng = np.random.default_rng(seed)
+        x, g = (torch.from_numpy(rng.uniform(-1, 1, (batch, 2))) for _ in range(2))
+        run = Trajectory.start(x, x.sum(-1), g)
+        run.observe(x / 2, x / 3, g.sum(-1), g + x)
+        return run
+
+    whole, part = runs(0, 4), runs(1, 2)
+    whole.put(torch.tensor([2, 0]), part)
+    untouched = runs(0, 4)
+    for name in ("t", "x", "y", "g", "best_x", "best_y", "mean", "m2", "scale", "newton", "dx", "heading"):
+        new, old, put = (getattr(run, name) for run in (whole, untouched, part))
+        assert torch.equal(new[[1, 3]], old[[1, 3]]), name
+        assert torch.equal(new[[2, 0]], put), name
+    assert torch.equal(whole.pairs.rho[[2, 0]], part.pairs.rho)
+    assert torch.equal(whole.pairs.s[[1, 3]], untouched.pairs.s[[1, 3]])
