@@ -97,9 +97,9 @@ class MixtureDistribution(PerCoordinateDistribution):
     num_outputs = 6
 
     def _start(self) -> list[float]:
-        gate, free, log_std = 3.0, 0.5, _unbounded(math.log(0.02))
-        # Under the signed rules 0.83 is a fifth of the box.
-        jump, jump_log_std, jump_logit = 0.83, _unbounded(math.log(0.08)), math.log(0.15 / 0.85)
+        gate, free, log_std = 5.0, 0.5, _unbounded(math.log(0.008))
+        # Under the signed rules 0.86 is half of the box, and walls reflect: the jump goes nearly anywhere.
+        jump, jump_log_std, jump_logit = 0.86, _unbounded(math.log(0.07)), math.log(0.1 / 0.9)
         return [gate, free, log_std, jump, jump_log_std, jump_logit]
 
     def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:

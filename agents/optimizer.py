@@ -146,9 +146,7 @@ class _Counted:
         return float(np.asarray(self.fun(x.copy(), *self.args)).item())
 
 
-def _bounds(
-    bounds: Bounds | Sequence[tuple[float, float]] | None, x0: ArrayLike | None
-) -> tuple[Vector, Vector]:
+def _bounds(bounds: Bounds | Sequence[tuple[float, float]] | None, x0: ArrayLike | None) -> tuple[Vector, Vector]:
     if bounds is None:
         raise ValueError("POP searches a finite box: give bounds, a pair (lower, upper) for each coordinate")
     if isinstance(bounds, Bounds):

@@ -53,7 +53,8 @@ class Run:
         self._policy = optimizer.policy
         self._rule = STEP_RULES[optimizer.step_rule]()
         self._tokens = TOKENS[optimizer.tokens](budget, self._rule)
-        self._cache = optimizer.policy.new_cache(*trajectory.x.shape, budget)
+        batch, dim = trajectory.x.shape
+        self._cache = optimizer.policy.new_cache(batch, dim, budget)
         self._deterministic = deterministic
         self._generator = generator
 

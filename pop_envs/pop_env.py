@@ -45,16 +45,16 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     A `Box(-1, 1, (dim,), float32)`: the logarithm of a step size $\eta_d$ for each coordinate, scaled to
     $[-1, 1]$; what lies outside is clipped. With the gradient $g$ in units of the largest gradient entry seen
-    in the episode, and the result clipped to the box:
+    in the episode:
 
     | `step_rule`      | Next point                                                         | Step size at -1, 0, 1 |
     |------------------|--------------------------------------------------------------------|-----------------------|
     | `"gradient"`     | $x - \eta \circ g$ (eq. 4 of POP)                                  | 1e-6, 1, 1e6          |
-    | `"signed"`       | $x - \eta \circ \operatorname{sign}(g)$                            | 1e-8, 1.4e-4, 2       |
-    | `"quasi_newton"` | $x + \eta \circ \operatorname{sign}(p)$, $p$ the quasi-Newton step | 1e-8, 1.4e-4, 2       |
+    | `"signed"`       | $x - \eta \circ \operatorname{sign}(g)$                            | 1e-8, 2e-4, 4         |
+    | `"quasi_newton"` | $x + \eta \circ \operatorname{sign}(p)$, $p$ the quasi-Newton step | 1e-8, 2e-4, 4         |
 
-    Under the last two no coordinate ever stands still: where the sign is 0 it keeps its direction, and at a
-    wall that it would leave it turns inward.
+    Eq. 4 stops at the walls of the box. Under the other two walls reflect, and a coordinate whose sign is 0
+    keeps its direction: every point of the box can be reached from every other.
 
     ## Observation Space
 
@@ -94,10 +94,15 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     | 17  | `best ahead`                 | Displacement to the best point, positive where it is ahead    | [-2, 2]  |
     | 18  | `log best ahead`             | Its log                                                       | [-2, 2]  |
     | 19  | `action`                     | The last action                                               | [-1, 1]  |
-    | 20  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
-    | 21  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
+    | 20  | `descent outcome`            | The descent's newest point: better, not, or a departure       | 1, 0, -1 |
+    | 21  | `log descent gap`            | Log of the descent's best value minus $\min y$ over $S$       | [0, 2]   |
+    | 22  | `log descent gain`           | Log of the fall over $S$ that the slope promises its next step | [-2, 2] |
+    | 23  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
+    | 24  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
 
-    The quasi-Newton step is that of limited-memory BFGS over the run's points.
+    The quasi-Newton step leads to the target of a descent by limited-memory BFGS in a trust region. The descent
+    goes along with the run: a point near its target is one of its own, better or not, and a point far from it is
+    a departure, from which it begins anew.
 
     ## Rewards
 

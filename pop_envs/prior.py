@@ -54,7 +54,7 @@ class PriorFunctions(Objective):
     def rows(self, index: Tensor) -> Self:
         """The functions at ``index`` (n,), in that order; repeats are allowed."""
         picked = {name: _pick(name, value, index) for name, value in self._tensors()}
-        return replace(self, **picked)
+        return replace(self, **picked)  # type: ignore[arg-type]
 
     def put(self, index: Tensor, other: PriorFunctions) -> None:
         """Replaces the functions at ``index`` (n,) by the n functions of ``other``."""
@@ -177,7 +177,7 @@ class GPPrior:
                 raise ValueError(f"{name} must be a range (low, high) with low <= high, got {(low, high)}")
         if self.beta1[0] <= 0 or self.lengthscale[0] <= 0:
             raise ValueError(f"beta1 and lengthscale must be positive, got {self.beta1} and {self.lengthscale}")
-        if not (0 <= self.alpha[0] and self.alpha[1] <= 1 and 0 <= self.p_convex <= 1):
+        if not (self.alpha[0] >= 0 and self.alpha[1] <= 1 and 0 <= self.p_convex <= 1):
             raise ValueError(f"alpha and p_convex must lie in [0, 1], got {self.alpha} and {self.p_convex}")
         if self.num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {self.num_features}")

@@ -33,12 +33,14 @@ class QuasiNewton:
         """No pairs yet: the first direction's largest entry has length ``first_step``."""
         batch, dim = g.shape
         pairs = g.new_zeros(batch, MEMORY, dim)
-        steepest = g.abs().amax(-1)
-        gamma = torch.where(steepest > 0, first_step / steepest, 0.0)
-        return cls(pairs, pairs.clone(), g.new_zeros(batch, MEMORY), gamma)
+        return cls(pairs, pairs.clone(), g.new_zeros(batch, MEMORY), _first_scale(g, first_step))
 
-    def update(self, s: Tensor, z: Tensor) -> None:
-        """Adds the pair ``s`` (move), ``z`` (gradient change), each (batch, dim), where it curves up."""
+    def update(self, s: Tensor, z: Tensor) -> Tensor:
+        """Adds the pair ``s`` (move), ``z`` (gradient change), each (batch, dim), where it curves up.
+
+        Returns:
+            Where it does (batch,).
+        """
         sz = (s * z).sum(-1)
         zz = (z * z).sum(-1)
         keep = (sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)) & (zz > 0)  # zz may underflow
@@ -48,6 +50,12 @@ class QuasiNewton:
         rho = torch.cat([self.rho[:, 1:], 1 / sz[:, None]], 1)
         self.rho = torch.where(keep[:, None], rho, self.rho)
         self.gamma = torch.where(keep, sz / zz, self.gamma)
+        return keep
+
+    def forget(self, rows: Tensor, g: Tensor, first_step: float) -> None:
+        """Starts anew in the ``rows`` (batch,) that are True, at gradients (batch, dim)."""
+        self.rho = self.rho.masked_fill(rows[:, None], 0.0)
+        self.gamma = torch.where(rows, _first_scale(g, first_step), self.gamma)
 
     def direction(self, g: Tensor, fixed: Tensor) -> Tensor:
         """The quasi-Newton direction ``-H g`` (batch, dim) at gradients ``g``, by the two-loop recursion.
@@ -69,6 +77,7 @@ class QuasiNewton:
         return -r.masked_fill(fixed, 0.0)
 
 
-def leaves_box(x: Tensor, g: Tensor) -> Tensor:
-    """Where (batch, dim) a point at a wall of the unit box would leave it downhill."""
-    return (x.abs() >= 1) & (x * g < 0)
+def _first_scale(g: Tensor, first_step: float) -> Tensor:
+    """The scale (batch,) that makes the largest entry of the step ``first_step`` long."""
+    steepest = g.abs().amax(-1)
+    return torch.where(steepest > 0, first_step / steepest, 0.0)

@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pop_envs.descent import Descent
 from pop_envs.objective import Objective
-from pop_envs.quasi_newton import QuasiNewton, leaves_box
 
 NUM_PROBES = 64
 _STARTS = 6
@@ -50,24 +50,15 @@ def reference_minimum(objective: Objective, device: torch.device | str = "cpu") 
 
 
 def _descend(objective: Objective, x: Tensor) -> Tensor:
-    """Lowest values (batch,) on quasi-Newton descents from ``x`` (batch, dim) with step halving."""
-    y, g = _evaluate(objective, x)
-    newton = QuasiNewton.start(g, first_step=0.1)
-    damping = torch.ones_like(y)
+    """Lowest values (batch,) on descents from ``x`` (batch, dim)."""
+    descent = Descent.start(x, *_evaluate(objective, x)[:2])
     for _ in range(_ITERATIONS):
-        p = newton.direction(g, leaves_box(x, g))
-        trial = (x + damping[:, None] * p).clamp(-1, 1)
-        trial_y, trial_g = _evaluate(objective, trial)
-        # A rejected trial still teaches the curvature along its move.
-        newton.update(trial - x, trial_g - g)
-        better = trial_y < y
-        x = torch.where(better[:, None], trial, x)
-        g = torch.where(better[:, None], trial_g, g)
-        y = torch.where(better, trial_y, y)
-        damping = torch.where(better, (2 * damping).clamp(max=1), damping / 4)
-    return y
+        descent.observe(descent.target, *_evaluate(objective, descent.target))
+    return descent.y
 
 
-def _evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
+def _evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, gradients without what is not finite, and where values are."""
     y, g = objective.value_and_grad(x)
-    return torch.where(y.isfinite(), y, torch.inf), g.nan_to_num(0.0, 0.0, 0.0)
+    valid = y.isfinite()
+    return torch.where(valid, y, torch.inf), g.nan_to_num(0.0, 0.0, 0.0), valid

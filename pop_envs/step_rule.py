@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from pop_envs.trajectory import Trajectory
@@ -15,9 +16,11 @@ class StepRule(ABC):
     """Maps an action to a move in the unit box; an action is a step size on a logarithmic scale."""
 
     name: ClassVar[str]
+    descends: ClassVar[bool] = False
+    """Whether it reads the trajectory's quasi-Newton descent."""
 
     def move(self, run: Trajectory, action: Tensor) -> Tensor:
-        """The next point (batch, dim) for actions (batch, dim), clipped to the box."""
+        """The next point (batch, dim) for actions (batch, dim), in the box."""
         return (run.x + self.displacement(run, action)).clamp(-1, 1)
 
     @abstractmethod
@@ -26,7 +29,7 @@ class StepRule(ABC):
 
     @abstractmethod
     def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
-        """The move (batch, dim) before clipping."""
+        """The move (batch, dim), were there no walls."""
 
     @abstractmethod
     def direction(self, run: Trajectory) -> Tensor:
@@ -63,14 +66,21 @@ class GradientStep(StepRule):
 
 
 class SignedStep(StepRule):
-    """A move of ``r`` in [1e-8, 2] half-widths downhill: eq. 4 with the step size ``r / |g|``.
+    """A move of ``r`` in [1e-8, 4] half-widths downhill: eq. 4 with the step size ``r / |g|``.
 
-    Where the slope is zero it goes straight on, and at a wall that it would leave it turns inward.
+    Where the slope is zero it goes straight on. Walls reflect it, so that every point of the box can be
+    reached from every other.
     """
 
     name = "signed"
-    _CENTER = (math.log(2) + math.log(1e-8)) / 2
-    _HALF_RANGE = (math.log(2) - math.log(1e-8)) / 2
+    _CENTER = (math.log(4) + math.log(1e-8)) / 2
+    _HALF_RANGE = (math.log(4) - math.log(1e-8)) / 2
+
+    def move(self, run: Trajectory, action: Tensor) -> Tensor:
+        """See ``StepRule``."""
+        x = run.x + self.displacement(run, action)
+        reflected = 1 - ((x + 1).remainder(4) - 2).abs()  # a triangle wave
+        return torch.where(x.abs() <= 1, x, reflected)
 
     def size(self, action: Tensor) -> Tensor:
         """See ``StepRule``; in half-widths of the box."""
@@ -94,6 +104,7 @@ class QuasiNewtonStep(SignedStep):
     """As the signed step, but in the orthant of the quasi-Newton direction instead of the gradient's."""
 
     name = "quasi_newton"
+    descends = True
 
     def direction(self, run: Trajectory) -> Tensor:
         """See ``StepRule``; never 0."""

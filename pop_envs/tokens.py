@@ -22,6 +22,8 @@ class Tokens(ABC):
 
     name: ClassVar[str]
     features: ClassVar[tuple[str, ...]]
+    descends: ClassVar[bool] = False
+    """Whether they read the trajectory's quasi-Newton descent."""
 
     def __init__(self, budget: int, step_rule: StepRule) -> None:
         self.budget = budget
@@ -61,6 +63,7 @@ class FullTokens(Tokens):
     """
 
     name = "full"
+    descends = True
     features = (
         "time",
         "x",
@@ -82,23 +85,30 @@ class FullTokens(Tokens):
         "best ahead",
         "log best ahead",
         "action",
+        "descent outcome",
+        "log descent gap",
+        "log descent gain",
         "log newton step",
         "newton",
     )
 
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
+        assert run.descent is not None
         x, unit = run.x, run.scale.clamp(min=1e-300)[:, None]
         direction = self.step_rule.direction(run)
         slope, bend = run.g / unit, run.dg / unit
         ahead = (run.best_x - x) * direction
         room = 1 - x * direction
         change = (run.dy[:, None] / unit).expand_as(x)
-        gap = ((run.y - run.best_y.where(run.best_y.isfinite(), run.y))[:, None] / unit).expand_as(x)
+        best_y = run.best_y.where(run.best_y.isfinite(), run.y)
+        gaps = torch.stack([run.y - best_y, run.descent.y - best_y, run.descent.gain])[..., None] / unit
         # What points along the direction of the coming move is positive, so that mirror images look alike.
         along = torch.stack([run.dx, bend, run.newton]) * direction
-        logs = _signed_log(torch.cat([torch.stack([slope.abs(), change, gap, ahead, room]), along])).unbind()
-        log_slope, log_change, log_gap, log_ahead, log_room, log_move, log_bend, log_newton = logs
+        sizes = torch.stack([slope.abs(), change, ahead, room])
+        logs = _signed_log(torch.cat([sizes, gaps.expand(-1, *x.shape), along])).unbind()
+        log_slope, log_change, log_ahead, log_room = logs[:4]
+        log_gap, log_descent, log_gain, log_move, log_bend, log_newton = logs[4:]
         secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
         later = (run.t > 0)[:, None]
         columns = (
@@ -122,6 +132,9 @@ class FullTokens(Tokens):
             ahead,
             log_ahead,
             run.action,
+            run.descent.outcome[:, None],
+            log_descent,
+            log_gain,
             log_newton,
             self.step_rule.read_out(run),
         )

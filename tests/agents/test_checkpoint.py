@@ -96,7 +96,7 @@ def test_a_flipped_byte_in_the_weights_is_noticed(folder, place):
     content, start = bytearray(file.read_bytes()), header_of(file)[1]
     content[start + int(place * (len(content) - 1 - start))] ^= 0x40
     file.write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged.*checksum; copy it again"):
+    with pytest.raises(CheckpointError, match=r"damaged.*checksum; copy it again"):
         load_checkpoint(folder)
 
 

@@ -13,7 +13,9 @@ def drawn(name, batch, dim, seed=0, broad=True):
     outputs = torch.randn((1, dim, distribution.num_outputs), generator=generator, dtype=torch.float64)
     read_out = torch.rand((1, dim), generator=generator, dtype=torch.float64) * 2 - 1
     if broad:
-        outputs[..., {"gaussian": [1], "mixture": [2, 4]}[name]] = 1.5 + torch.rand((1,), generator=generator, dtype=torch.float64)
+        outputs[..., {"gaussian": [1], "mixture": [2, 4]}[name]] = 1.5 + torch.rand(
+            (1,), generator=generator, dtype=torch.float64
+        )
     return distribution.proba_distribution(outputs.expand(batch, -1, -1), read_out.expand(batch, -1))
 
 

@@ -6,7 +6,7 @@ from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents.episodic_ppo import EpisodicPPO, EpisodeRolloutBuffer
+from agents.episodic_ppo import EpisodeRolloutBuffer, EpisodicPPO
 from agents.policy import TrajectoryPolicy
 from agents.vec_env import GymnasiumVecEnv
 from pop_envs import BoxObjective, GPPrior, POPEnv, POPVectorEnv
@@ -179,7 +179,9 @@ def test_a_model_loaded_without_an_environment_acts(tmp_path):
     np.testing.assert_array_equal(loaded.predict(obs, deterministic=True)[0], model.predict(obs, deterministic=True)[0])
 
 
-@pytest.mark.parametrize(("budgets", "message"), [((3, 4), "exactly 3 steps.* 1 of 2 ended after 3"), ((4, 3), "1 of 2")])
+@pytest.mark.parametrize(
+    ("budgets", "message"), [((3, 4), "exactly 3 steps.* 1 of 2 ended after 3"), ((4, 3), "1 of 2")]
+)
 def test_episodes_that_end_unevenly_are_refused(budgets, message):
     makers = [lambda budget=budget: POPEnv(budget=budget, observation="token") for budget in budgets]
     with pytest.raises(RuntimeError, match=message):
@@ -189,7 +191,7 @@ def test_episodes_that_end_unevenly_are_refused(budgets, message):
 def test_episodes_that_last_longer_than_the_budget_are_refused():
     env = env_of()
     env.env.budget = 3
-    with pytest.raises(RuntimeError, match="exactly 3 steps.* 0 of 6 ended after 3"):
+    with pytest.raises(RuntimeError, match=r"exactly 3 steps.* 0 of 6 ended after 3"):
         model_of(env).learn(8)
 
 

@@ -200,7 +200,7 @@ def test_a_bad_budget_is_refused(minimize, budget):
 
 
 def test_a_budget_too_small_for_differences_is_refused(minimize):
-    with pytest.raises(ValueError, match="which takes 6 evaluations.*raise the budget or give jac"):
+    with pytest.raises(ValueError, match=r"which takes 6 evaluations.*raise the budget or give jac"):
         minimize(value, budget=4)
 
 

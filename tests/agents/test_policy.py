@@ -168,5 +168,5 @@ def test_observations_that_are_not_tokens_are_refused(observed, acted):
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(ValueError, match="head must be one of 'gaussian', 'mixture'.* got 'beta'"):
+    with pytest.raises(ValueError, match=r"head must be one of 'gaussian', 'mixture'.* got 'beta'"):
         TrajectoryPolicy(spaces.Box(-1, 1, (2, 4)), spaces.Box(-1, 1, (2,)), lambda _: 1e-3, head="beta")

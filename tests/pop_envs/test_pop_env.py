@@ -16,7 +16,7 @@ from pop_envs.step_rule import STEP_RULES
 
 OBSERVATIONS = ["trajectory", "token"]
 TOKENS = ["paper", "full"]
-FEATURES = {"paper": 4, "full": 22}
+FEATURES = {"paper": 4, "full": 25}
 
 
 def sphere(**kwargs):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pop_envs.quasi_newton import MEMORY, QuasiNewton, leaves_box
+from pop_envs.quasi_newton import MEMORY, QuasiNewton
 
 
 def spd(batch, dim, seed=0):
@@ -118,7 +118,14 @@ def test_fixed_coordinates_stay_and_the_others_still_descend():
     assert ((p * g).sum(-1) < 0).all()
 
 
-def test_leaves_box():
-    x = torch.tensor([[1.0, 1.0, -1.0, -1.0, 0.5]])
-    g = torch.tensor([[-1.0, 1.0, -1.0, 1.0, -1.0]])
-    assert leaves_box(x, g).tolist() == [[True, False, False, True, False]]
+def test_forgotten_rows_begin_anew_and_the_others_go_on():
+    hessian, g = spd(2, 3), normal(2, 3, seed=8)
+    newton = QuasiNewton.start(normal(2, 3), 0.1)
+    for k in range(3):
+        s = normal(2, 3, seed=k)
+        newton.update(s, times(hessian, s))
+    before = newton.direction(g, free(g))
+    newton.forget(torch.tensor([True, False]), g, 0.2)
+    after = newton.direction(g, free(g))
+    torch.testing.assert_close(after[0], QuasiNewton.start(g, 0.2).direction(g, free(g))[0])
+    assert torch.equal(after[1], before[1])

@@ -38,7 +38,7 @@ def test_equation_4_by_hand():
 
 
 @pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
-@pytest.mark.parametrize(("action", "length"), [(-1, 1e-8), (0, (2e-8) ** 0.5), (1, 2)])
+@pytest.mark.parametrize(("action", "length"), [(-1, 1e-8), (0, (4e-8) ** 0.5), (1, 4)])
 def test_lengths_of_signed_moves(rule, action, length):
     run = some_run()
     move = rule.displacement(run, filled(run, action))
@@ -60,7 +60,7 @@ def test_directions():
     assert torch.equal(GradientStep().direction(run), -run.g.sign())
     assert torch.equal(SignedStep().direction(run), run.heading)
     assert torch.equal(QuasiNewtonStep().direction(run), run.newton.sign())
-    run.newton = torch.zeros_like(run.newton)
+    run.descent.target = run.x
     assert torch.equal(QuasiNewtonStep().direction(run), run.heading)
 
 
@@ -84,6 +84,16 @@ def test_read_out_makes_it_in_the_coordinates_that_agree_and_the_least_step_in_t
     inside = agrees & (read.abs() < 1)
     torch.testing.assert_close(rule.displacement(run, read)[inside], run.newton[inside], rtol=1e-9, atol=0)
     assert (read[~agrees] == -1).all()
+
+
+@pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
+def test_walls_reflect(rule):
+    run = some_run()
+    for action in (0.8, 0.9, 1.0):
+        x = run.x + rule.displacement(run, filled(run, action))
+        while (x.abs() > 1).any():  # one wall after the other
+            x = torch.where(x > 1, 2 - x, torch.where(x < -1, -2 - x, x))
+        torch.testing.assert_close(rule.move(run, filled(run, action)), x, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)

@@ -60,6 +60,9 @@ def test_full_tokens_by_hand():
         "best ahead": 0,
         "log best ahead": 0,
         "action": 0.7,
+        "descent outcome": run.descent.outcome.item(),
+        "log descent gap": 0,
+        "log descent gain": log(run.descent.gain.item() / 4),
         "log newton step": log(run.newton[0, 0].item()),
         "newton": SignedStep().read_out(run)[0, 0].item(),
     }

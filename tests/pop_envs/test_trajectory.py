@@ -59,7 +59,7 @@ def test_heading_is_downhill_else_straight_on_else_inward():
     run = observe(start(x=(0.5, -0.5)), 1.0, x=(0.1, 0.2), g=(3.0, 0.0))
     assert run.heading.tolist() == [[-1, 1]]  # downhill; where it is flat, as the last move went
     assert start(x=(0.5, -0.5), g=(0.0, 0.0)).heading.tolist() == [[-1, 1]]  # no move yet: inward
-    assert start(x=(1.0, -1.0), g=(-1.0, 1.0)).heading.tolist() == [[-1, 1]]  # a wall turns it
+    assert start(x=(1.0, -1.0), g=(-1.0, 1.0)).heading.tolist() == [[1, -1]]  # walls reflect later
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e200])
@@ -109,5 +109,6 @@ def test_put_replaces_the_asked_rows_only():
         new, old, put = (getattr(run, name) for run in (whole, untouched, part))
         assert torch.equal(new[[1, 3]], old[[1, 3]]), name
         assert torch.equal(new[[2, 0]], put), name
-    assert torch.equal(whole.pairs.rho[[2, 0]], part.pairs.rho)
-    assert torch.equal(whole.pairs.s[[1, 3]], untouched.pairs.s[[1, 3]])
+    assert torch.equal(whole.descent.target[[2, 0]], part.descent.target)
+    assert torch.equal(whole.descent.pairs.rho[[2, 0]], part.descent.pairs.rho)
+    assert torch.equal(whole.descent.pairs.s[[1, 3]], untouched.descent.pairs.s[[1, 3]])

@@ -1,0 +1,94 @@
+"""A batched quasi-Newton descent that can be left at any step, and goes on from wherever it is left to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pop_envs.quasi_newton import QuasiNewton
+
+# Lengths are largest entries, in half-widths of the box. Chosen on validation functions for the number of
+# evaluations to a local minimum, where they match the line search of L-BFGS-B (Zhu et al., 1997).
+_FIRST, _LONGEST = 0.2, 1.0
+_GROW, _STRETCH, _SHRINK = 5.0, 4.0, 0.5
+_WALL = 1e-6
+
+
+@dataclass
+class Descent:
+    """A trust region instead of a line search: each evaluation is one step (Nocedal & Wright, chapter 4).
+
+    The descent has an anchor, its best point, and proposes a target. A point near the target that is
+    better becomes the anchor; one that is not shrinks the trust region. A point far from it is a
+    departure: the descent begins anew there.
+
+    Attributes:
+        x: Anchors (batch, dim).
+        y: Their values (batch,).
+        g: Their gradients (batch, dim).
+        target: Proposed points (batch, dim).
+        gain: Fall in value that the slope at the anchor promises on the way to the target (batch,).
+        outcome: Of the newest point: 1 better, 0 not, -1 a departure (batch,).
+        radius: Longest step (batch,).
+        stretch: Length of the next step where the function curved down along the last, else 0 (batch,).
+        pairs: Curvature pairs.
+    """
+
+    x: Tensor
+    y: Tensor
+    g: Tensor
+    target: Tensor
+    gain: Tensor
+    outcome: Tensor
+    radius: Tensor
+    stretch: Tensor
+    pairs: QuasiNewton
+
+    @classmethod
+    def start(cls, x: Tensor, y: Tensor, g: Tensor) -> Descent:
+        """Descents from ``x`` (batch, dim) with values (batch,) and gradients (batch, dim)."""
+        pairs = QuasiNewton.start(g, _FIRST)
+        nothing = torch.zeros_like(y)
+        radius = torch.full_like(y, _FIRST)
+        descent = cls(x, y, g, x, nothing, nothing - 1, radius, nothing.clone(), pairs)
+        descent._aim()
+        return descent
+
+    def observe(self, x: Tensor, y: Tensor, g: Tensor, valid: Tensor) -> None:
+        """Takes note of new points; shapes as in ``start``, and ``valid`` (batch,) where values mean something."""
+        reach = _longest_entry(self.target - self.x)
+        departed = _longest_entry(x - self.target) > 2 * reach + _WALL
+        better = y < self.y
+        s = x - self.x
+        # A point that is no better still teaches the curvature along the way to it.
+        learn = (valid & ~departed)[:, None]
+        curves_up = self.pairs.update(s, torch.where(learn, g - self.g, 0.0))
+        length = _longest_entry(s)
+        self.radius = torch.where(better, (_GROW * length).clamp(max=_LONGEST), _SHRINK * length)
+        self.stretch = torch.where(better & ~curves_up, _STRETCH * length, 0.0)
+        self.outcome = better.to(y.dtype)
+        if departed.any():
+            self.pairs.forget(departed, g, _FIRST)
+            self.radius = self.radius.masked_fill(departed, _FIRST)
+            self.stretch = self.stretch.masked_fill(departed, 0.0)
+            self.outcome = self.outcome.masked_fill(departed, -1.0)
+        moved = better | departed
+        self.y = torch.where(moved, y, self.y)
+        self.x = torch.where(moved[:, None], x, self.x)
+        self.g = torch.where(moved[:, None], g, self.g)
+        self._aim()
+
+    def _aim(self) -> None:
+        fixed = (self.x.abs() >= 1 - _WALL) & (self.x * self.g < 0)  # downhill is out of the box
+        step = self.pairs.direction(self.g, fixed)
+        natural = _longest_entry(step)
+        length = torch.minimum(torch.where(self.stretch > 0, self.stretch, natural), self.radius)
+        step = step * (length / natural.clamp(min=1e-300))[:, None]
+        self.target = torch.where(fixed, self.x.sign(), (self.x + step).clamp(-1, 1))
+        self.gain = -torch.linalg.vecdot(self.g, self.target - self.x)
+
+
+def _longest_entry(v: Tensor) -> Tensor:
+    return v.abs().amax(-1)
