@@ -21,10 +21,10 @@ _CHUNK = 64  # rows whose probe values fit the cache
 
 @dataclass
 class PriorFunctions(Objective):
-    """A batch of functions ``transform(quadratic + random Fourier features)``, eq. 8-10.
+    """A batch of functions, bowl plus random Fourier features (eq. 8-10), and what the wide prior adds.
 
-    The mixing weight ``alpha`` of eq. 8 is already multiplied into ``curvature`` and ``weight``.
-    The transform is ``z = (f - shift) / unit``, then ``sign(z) |z|^power``, which keeps the minimizers.
+    The mixing weight ``alpha`` of eq. 8 is already multiplied into ``curvature`` and ``weight``. What is
+    None is not there, as in all functions of the paper's prior.
 
     Attributes:
         curvature: (batch, dim), of eq. 9.
@@ -32,8 +32,10 @@ class PriorFunctions(Objective):
         frequency: (dim, batch, features), of eq. 10.
         phase: (batch, features), of eq. 10.
         weight: (batch, features), of eq. 10 with its factor sqrt(2).
-        rotation: (batch, dim, dim), the axes of the quadratic; None where they are the coordinates.
-        transform: (batch, 3) with columns shift, unit, power; None for the identity.
+        bend: (batch, dim): the bowl sees ``x_d + bend_d (x_{d-1}^2 - 1/3)``, so that its valleys curve.
+        rotation: (batch, dim, dim), the axes of the bowl.
+        kink: (batch, 2) with columns q, e: the bowl is ``(o^2 + e^2)^(q/2)`` of the offset o along an axis.
+        contrast: (batch, 5), of the value; see ``_contrasted``.
     """
 
     curvature: Tensor
@@ -41,8 +43,10 @@ class PriorFunctions(Objective):
     frequency: Tensor
     phase: Tensor
     weight: Tensor
+    bend: Tensor | None = None
     rotation: Tensor | None = None
-    transform: Tensor | None = None
+    kink: Tensor | None = None
+    contrast: Tensor | None = None
     dim: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,39 +71,52 @@ class PriorFunctions(Objective):
 
     def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Objective``."""
-        offset = self._axes(x - self.center)  # (batch, dim)
-        pull = self.curvature * offset
+        bowl, pull = (part[:, 0] for part in self._bowl(x[:, None]))
         # One coordinate after the other: a batched product of such thin matrices is six times slower.
         angle = self.phase
         for d in range(self.dim):
             angle = torch.addcmul(angle, self.frequency[d], x[:, d, None])
-        y = (pull * offset).sum(-1) + (self.weight * angle.cos()).sum(-1)
+        y = bowl + (self.weight * angle.cos()).sum(-1)
         slope = angle.sin_().mul_(self.weight)  # (batch, features)
-        wave = torch.stack([(self.frequency[d] * slope).sum(-1) for d in range(self.dim)], -1)
-        if self.rotation is not None:
-            pull = torch.einsum("bij,bi->bj", self.rotation, pull)
-        g = 2 * pull - wave
-        return (y, g) if self.transform is None else _power(y, g, self.transform)
+        g = pull - torch.stack([(self.frequency[d] * slope).sum(-1) for d in range(self.dim)], -1)
+        if self.contrast is None:
+            return y, g
+        y, factor = _contrasted(y, self.contrast)
+        return y, g * factor[:, None]
 
     def values_on(self, points: Tensor) -> Tensor:
         """See ``Objective``. In single precision: these values only tell scales and starting points."""
-        points = points.float()
         chunks = torch.arange(len(self), device=points.device).split(_CHUNK)
-        return torch.cat([self.rows(chunk)._values_on(points) for chunk in chunks]).double()
+        return torch.cat([self.rows(chunk)._values_on(points) for chunk in chunks])
 
     def _values_on(self, points: Tensor) -> Tensor:
-        offset = self._axes(points.double() - self.center[:, None])  # (batch, n, dim)
-        quadratic = (self.curvature[:, None] * offset.square()).sum(-1).float()
+        bowl, _ = self._bowl(points.expand(len(self), -1, -1))
         angle = self.phase.float()[:, None]
         for d in range(self.dim):
-            angle = torch.addcmul(angle, self.frequency[d].float()[:, None], points[:, d, None])
-        y = quadratic + torch.bmm(angle.cos_(), self.weight.float()[..., None])[..., 0]
-        return y if self.transform is None else _power(y.double(), None, self.transform[:, None])[0]
+            angle = torch.addcmul(angle, self.frequency[d].float()[:, None], points[:, d, None].float())
+        y = bowl + torch.bmm(angle.cos_(), self.weight.float()[..., None])[..., 0]
+        return y if self.contrast is None else _contrasted(y, self.contrast[:, None])[0]
 
-    def _axes(self, offset: Tensor) -> Tensor:
-        if self.rotation is None:
-            return offset
-        return torch.einsum("bij,b...j->b...i", self.rotation, offset)
+    def _bowl(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (batch, n) and gradients (batch, n, dim) of the bowl at ``x`` (batch, n, dim)."""
+        offset = x - self.center[:, None]
+        if self.bend is not None:
+            offset[..., 1:] += self.bend[:, None, 1:] * (x[..., :-1].square() - 1 / 3)
+        if self.rotation is not None:
+            offset = torch.einsum("bij,bnj->bni", self.rotation, offset)
+        if self.kink is None:
+            size, pull = offset.square(), 2 * offset
+        else:
+            q, e = self.kink[:, None, None].unbind(-1)
+            soft = offset.square() + e.square()
+            size, pull = soft ** (q / 2), q * offset * soft ** (q / 2 - 1)
+        value = (self.curvature[:, None] * size).sum(-1)
+        pull = self.curvature[:, None] * pull
+        if self.rotation is not None:
+            pull = torch.einsum("bij,bni->bnj", self.rotation, pull)
+        if self.bend is not None:
+            pull[..., :-1] += 2 * x[..., :-1] * self.bend[:, None, 1:] * pull[..., 1:]
+        return value, pull
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         named = [(f.name, getattr(self, f.name)) for f in fields(self) if f.init]
@@ -110,15 +127,20 @@ def _pick(name: str, value: Tensor, index: Tensor) -> Tensor:
     return value[:, index] if name == "frequency" else value[index]
 
 
-def _power(y: Tensor, g: Tensor | None, transform: Tensor) -> tuple[Tensor, Tensor]:
-    """The odd power of the shifted value and, where asked, its gradient by the chain rule."""
-    shift, unit, power = transform.unbind(-1)
+def _contrasted(y: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
+    """A growing, odd function of the value, and its slope.
+
+    With columns shift, unit, power, k, l: ``z = (y - shift) / unit``, then ``z^power``, then Box and Cox's
+    ``((1 + k z)^l - 1) / (k l)``. A power above 1 flattens the minimum; l < 0 makes plateaus around narrow
+    wells, l > 1 values over many orders of magnitude.
+    """
+    shift, unit, power, k, exponent = contrast.unbind(-1)
     z = (y - shift) / unit
     size = z.abs()
-    value = z.sign() * size**power
-    if g is None:
-        return value, value
-    return value, g * (power * size ** (power - 1) / unit)[:, None]
+    powered, slope = size**power, power * size ** (power - 1)
+    base = 1 + k * powered
+    value = z.sign() * (base**exponent - 1) / (k * exponent)
+    return value, slope * base ** (exponent - 1) / unit
 
 
 class _Uniforms:
@@ -130,6 +152,7 @@ class _Uniforms:
 
     def take(self, n: int) -> Tensor:
         self.used += n
+        assert self.used <= self.table.shape[1]
         return self.table[:, self.used - n : self.used]
 
     def uniform(self, n: int, bounds: Range) -> Tensor:
@@ -222,41 +245,96 @@ class GPPrior:
 
 @dataclass(frozen=True)
 class WidePrior(GPPrior):
-    """The paper's prior widened by rough, anisotropic, ill-conditioned and strongly scaled functions.
+    """The paper's prior widened by random families of harder functions, each with a probability of its own.
 
     Attributes:
-        p_heavy: Probability of heavy-tailed frequencies (Student-t with two degrees of freedom, the
-            spectrum of a Matern-1 kernel) with a lengthscale of its own per coordinate.
+        p_heavy: Heavy-tailed frequencies (Student-t with two degrees of freedom, the spectrum of a
+            Matern-1 kernel) with a lengthscale of its own per coordinate.
         anisotropy: Range, log-uniform, of the factor of each coordinate's lengthscale.
-        p_rotated: Probability of a rotated, ill-conditioned quadratic.
-        condition: Range, log-uniform, of that quadratic's condition number.
-        p_power: Probability of a power of the value above its minimum.
+        p_ripple: Fine ripples on a bowl.
+        ripple_lengthscale: Range, log-uniform, of their lengthscale.
+        ripple_height: Range, log-uniform, of their height.
+        p_sparse: Few frequencies, so that the waves repeat.
+        p_additive: Frequencies along the coordinates, so that these do not interact.
+        p_rotated: A rotated, ill-conditioned bowl.
+        condition: Range, log-uniform, of its condition number.
+        p_bend: A bowl with curved valleys.
+        bend: Range of how much they curve, to either side.
+        p_kink: A bowl with kinks.
+        kink: Range of the exponent of the distance in it.
+        kink_width: Range, log-uniform, of the width that a kink is rounded over.
+        p_power: A power of the value above its minimum.
         power: Range of the exponent.
         margin: Range, log-uniform, of what is added to the value before the power, in units of the
             function's spread: the smaller, the flatter the minimum.
+        p_contrast: Plateaus around wells, or values over orders of magnitude.
+        contrast: Range, log-uniform, of k in ``_contrasted``.
+        contrast_exponent: Range of l in ``_contrasted``.
     """
 
-    p_heavy: float = 0.5
+    p_heavy: float = 0.4
     anisotropy: Range = (0.5, 2.0)
+    p_ripple: float = 0.2
+    ripple_lengthscale: Range = (0.02, 0.15)
+    ripple_height: Range = (0.02, 0.5)
+    p_sparse: float = 0.25
+    p_additive: float = 0.25
     p_rotated: float = 0.4
     condition: Range = (1.0, 1e4)
-    p_power: float = 0.3
+    p_bend: float = 0.2
+    bend: Range = (0.2, 1.5)
+    p_kink: float = 0.15
+    kink: Range = (0.8, 1.6)
+    kink_width: Range = (1e-4, 1e-1)
+    p_power: float = 0.2
     power: Range = (1.0, 3.0)
     margin: Range = (1e-4, 1e-1)
+    p_contrast: float = 0.3
+    contrast: Range = (0.1, 100.0)
+    contrast_exponent: Range = (-1.5, 4.0)
 
     def num_uniforms(self, dim: int) -> int:
         """See ``GPPrior``."""
-        return super().num_uniforms(dim) + self.num_features + 6 + 2 * dim + dim * dim
+        return super().num_uniforms(dim) + 2 * self.num_features + 20 + 3 * dim + dim * dim
 
     def _build(self, u: _Uniforms, dim: int) -> PriorFunctions:
         functions = super()._build(u, dim)
+        self._change_waves(functions, u)
+        self._change_bowl(functions, u)
+        self._change_contrast(functions, u)
+        return functions
+
+    def _change_waves(self, functions: PriorFunctions, u: _Uniforms) -> None:
+        dim, features = functions.dim, self.num_features
+        frequency = functions.frequency.transpose(0, 1)  # (batch, dim, features)
         heavy = u.take(1) < self.p_heavy
         # t = z / sqrt(chi2 / 2), and half a chi-squared variable with two degrees is exponential.
-        tail = (-torch.log(u.take(self.num_features) + 2.0**-54)).clamp(min=1e-4).rsqrt()
+        tail = (-torch.log(u.take(features) + 2.0**-54)).clamp(min=1e-4).rsqrt()
         stretch = u.log_uniform(dim, self.anisotropy)
-        factor = torch.where(heavy[..., None], tail[:, None] / stretch[..., None], 1.0)
-        functions.frequency = (functions.frequency.transpose(0, 1) * factor).transpose(0, 1).contiguous()
+        frequency = frequency * torch.where(heavy[..., None], tail[:, None] / stretch[..., None], 1.0)
 
+        ripple = u.take(1) < self.p_ripple
+        # Brings the lengthscale of all frequencies to the ripple's, whatever it was.
+        typical = frequency.square().mean((1, 2), keepdim=True).sqrt()
+        finer = 1 / (typical * u.log_uniform(1, self.ripple_lengthscale)[..., None])
+        frequency = torch.where(ripple[..., None], frequency * finer, frequency)
+        low = u.log_uniform(1, self.ripple_height)
+        height = functions.weight.square().sum(-1, keepdim=True).sqrt().clamp(min=1e-12)
+        weight = torch.where(ripple, functions.weight * low / height, functions.weight)
+
+        sparse = u.take(1) < self.p_sparse
+        count = 1 + (6 * u.take(1)).floor()
+        kept = torch.arange(features, device=count.device) < count
+        sparse_weight = weight * kept * (features / count).sqrt()
+        functions.weight = torch.where(sparse, sparse_weight, weight)
+
+        additive = u.take(1) < self.p_additive
+        along = (u.take(features) * dim).floor()[:, None] == torch.arange(dim, device=count.device)[:, None]
+        frequency = torch.where(additive[..., None], frequency * along * math.sqrt(dim), frequency)
+        functions.frequency = frequency.transpose(0, 1).contiguous()
+
+    def _change_bowl(self, functions: PriorFunctions, u: _Uniforms) -> None:
+        dim = functions.dim
         rotated = u.take(1) < self.p_rotated
         log_condition = u.log_uniform(1, self.condition).log()
         # The first axis is the steepest, the last the flattest, those between lie anywhere.
@@ -266,22 +344,33 @@ class WidePrior(GPPrior):
         steepest = functions.curvature.amax(-1, keepdim=True)
         ill = steepest * torch.exp(-log_condition * place)
         axes = torch.linalg.qr(u.normal(dim * dim).unflatten(1, (dim, dim))).Q
+        identity = torch.eye(dim, dtype=axes.dtype, device=axes.device)
         functions.curvature = torch.where(rotated, ill, functions.curvature)
-        functions.rotation = torch.where(
-            rotated[..., None], axes, torch.eye(dim, dtype=axes.dtype, device=axes.device)
-        ).contiguous()
+        functions.rotation = torch.where(rotated[..., None], axes, identity).contiguous()
 
-        powered = u.take(1)[:, 0] < self.p_power
-        power = u.uniform(1, self.power)[:, 0]
-        margin = u.log_uniform(1, self.margin)[:, 0]
-        functions.transform = torch.stack([torch.zeros_like(power), torch.ones_like(power), torch.ones_like(power)], -1)
-        index = powered.nonzero()[:, 0]
+        bent = u.take(1) < self.p_bend
+        side = torch.where(u.take(1) < 0.5, -1.0, 1.0)
+        functions.bend = torch.where(bent, side * u.uniform(dim, self.bend), 0.0)
+
+        kinked = u.take(1) < self.p_kink
+        exponent, width = u.uniform(1, self.kink), u.log_uniform(1, self.kink_width)
+        functions.kink = torch.cat([torch.where(kinked, exponent, 2.0), torch.where(kinked, width, 0.0)], -1)
+
+    def _change_contrast(self, functions: PriorFunctions, u: _Uniforms) -> None:
+        powered, contrasted = u.take(1) < self.p_power, u.take(1) < self.p_contrast
+        power = torch.where(powered, u.uniform(1, self.power), 1.0)
+        margin = torch.where(powered, u.log_uniform(1, self.margin), 0.0)
+        k = torch.where(contrasted, u.log_uniform(1, self.contrast), 1.0)
+        exponent = torch.where(contrasted, u.uniform(1, self.contrast_exponent), 1.0)
+        exponent = torch.where(exponent.abs() < 1e-3, 1e-3, exponent)
+        zero, one = torch.zeros_like(k), torch.ones_like(k)
+        index = (powered | contrasted)[:, 0].nonzero()[:, 0]
+        shift, unit = zero.clone(), one.clone()
         if len(index):
             chosen = functions.rows(index)
-            unit = spread(chosen)
-            shift = reference_minimum(chosen) - margin[index] * unit
-            functions.transform[index] = torch.stack([shift, unit, power[index]], -1)
-        return functions
+            unit[index, 0] = spread(chosen)
+            shift[index, 0] = reference_minimum(chosen) - margin[index, 0] * unit[index, 0]
+        functions.contrast = torch.cat([shift, unit, power, k, exponent], -1)
 
 
 PRIORS = {"gp": GPPrior, "wide": WidePrior}

@@ -18,7 +18,8 @@ def improvement(run: Trajectory, spread: Tensor) -> Tensor:
 def log_gap(run: Trajectory, spread: Tensor, minimum: Tensor) -> Tensor:
     """Improvement plus a share of the decades gained in the gap to a reference ``minimum`` (batch,).
 
-    Eq. 6 alone pays nothing for the fourth digit; decades pay for every digit alike.
+    Eq. 6 alone pays nothing for the fourth digit; decades pay for every digit alike. Of the improvement
+    one spread a step counts, since a start on a peak says little about the policy.
     """
 
     def decades(best: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def log_gap(run: Trajectory, spread: Tensor, minimum: Tensor) -> Tensor:
 
     before = run.best_y + run.improvement
     gained = (decades(before) - decades(run.best_y)).where(run.improvement > 0, 0.0)
-    return improvement(run, spread) + DECADE_WEIGHT * gained
+    return improvement(run, spread).clamp(max=1) + DECADE_WEIGHT * gained
 
 
 REWARDS = ("improvement", "log_gap")

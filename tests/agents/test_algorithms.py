@@ -64,7 +64,9 @@ def check_that_it_learns(model, folder):
 
     model.save(folder / "model")
     loaded = type(model).load(folder / "model", device="cpu")
-    observations = np.stack([model.observation_space.sample() for _ in range(3)])
+    observations = model.env.reset()
+    for _ in range(2):
+        observations, *_ = model.env.step(np.full((model.env.num_envs, 2), 0.3, np.float32))
     np.testing.assert_array_equal(
         loaded.predict(observations, deterministic=True)[0], model.predict(observations, deterministic=True)[0]
     )

@@ -342,7 +342,7 @@ def test_it_never_leaves_the_bounds(minimize, seed, jac):
         return (y, g) if jac else y
 
     result = minimize(slope, bounds=Bounds(lower, upper), jac=jac, seed=seed, budget=60)
-    np.testing.assert_allclose(result.x, upper, rtol=1e-6)
+    assert ((upper - result.x) / (upper - lower) < 0.01).all()
 
 
 @pytest.mark.parametrize("dim", [1, 3, 10])

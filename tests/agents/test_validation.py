@@ -13,11 +13,15 @@ def set_of(prior="gp", budget=20, size=12, dim=2):
     return ValidationSet.of(prior, budget, size, dim)
 
 
-def parabolas(starts, budget=1):
-    """A set of ``x**2`` on [-1, 1], one for each start: minimum 0, median 1/4."""
+def parabolas(starts, budget=1, center=0.0):
+    """A set of ``(x - center)**2`` on [-1, 1], one for each start; by default the minimum is 0, the median 1/4."""
     n, zero = len(starts), torch.zeros(len(starts), 1, dtype=torch.float64)
     functions = PriorFunctions(
-        curvature=zero + 1, center=zero, frequency=torch.zeros(1, n, 1, dtype=torch.float64), phase=zero, weight=zero
+        curvature=zero + 1,
+        center=zero + center,
+        frequency=torch.zeros(1, n, 1, dtype=torch.float64),
+        phase=zero,
+        weight=zero,
     )
     return ValidationSet(functions, torch.tensor(starts, dtype=torch.float64)[:, None], budget)
 
@@ -96,9 +100,8 @@ def test_adam_is_adam():
 
 
 def test_adam_stays_in_the_box():
-    slope = BoxObjective(lambda x: (x.sum(-1), np.ones_like(x)), [-1.0, -1.0], [1.0, 1.0])
-    values = ValidationSet(slope, torch.zeros(3, 2, dtype=torch.float64), 30).adam()
-    assert values.min() == -2.0
+    values = parabolas([0.0, -0.5], budget=30, center=2.0).adam()
+    assert values.min() == 1.0  # at the wall; the parabola goes on down to 0
 
 
 @pytest.mark.parametrize("prior", list(PRIORS))

@@ -138,18 +138,88 @@ def test_values_on_shared_points_agree_in_single_precision(config):
         torch.testing.assert_close(functions.values_on(points)[:, j], y, rtol=1e-3, atol=1e-4)
 
 
-def test_the_power_keeps_the_order_of_values_and_so_the_minimizers():
-    functions = WidePrior(p_power=1.0).sample(30, 2, np.random.default_rng(0))
-    plain = replace(functions, transform=None)
+PLAIN = dict.fromkeys(
+    ("p_heavy", "p_ripple", "p_sparse", "p_additive", "p_rotated", "p_bend", "p_kink", "p_power", "p_contrast"), 0.0
+)
+
+
+def wide(batch=30, dim=2, **change):
+    return WidePrior(**{**PLAIN, **change}).sample(batch, dim, np.random.default_rng(0))
+
+
+def test_without_its_families_the_wide_prior_is_the_papers():
+    paper = GPPrior(num_features=32)
+    uniforms = torch.rand(4, 2000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = uniform(4, 2)
+    plain = WidePrior(num_features=32, **PLAIN)
+    torch.testing.assert_close(plain.build(uniforms, 2).value_and_grad(x), paper.build(uniforms, 2).value_and_grad(x))
+
+
+@pytest.mark.parametrize("family", [{"p_power": 1.0}, {"p_contrast": 1.0}, {"p_power": 1.0, "p_contrast": 1.0}])
+def test_contrast_keeps_the_order_of_values_and_so_the_minimizers(family):
+    functions = wide(**family)
     points = uniform(300, 2)
-    before, after = plain.values_on(points), functions.values_on(points)
+    before = replace(functions, contrast=None).values_on(points)
+    after = functions.values_on(points)
     assert (before.argmin(-1) == after.argmin(-1)).all()
-    shift, unit, power = functions.transform.T[..., None]
+    shift, unit, power, k, exponent = functions.contrast.T[..., None]
     z = (before - shift) / unit
-    assert (z > 0).double().mean() > 0.99  # the shift lies below the reference minimum
-    torch.testing.assert_close(after, z.sign() * z.abs() ** power, rtol=1e-4, atol=1e-4)
+    above = z > 0  # the shift lies no higher than the reference minimum
+    assert above.double().mean() > 0.99
+    expected = ((1 + k * z.clamp(min=0) ** power) ** exponent - 1) / (k * exponent)
+    torch.testing.assert_close(after[above], expected[above], rtol=1e-4, atol=1e-4)
     assert ((power >= 1) & (power <= 3)).all()
-    assert power.std() > 0.3
+
+
+def test_a_negative_exponent_makes_plateaus():
+    functions = wide(p_contrast=1.0, contrast=(100.0, 100.0), contrast_exponent=(-1.5, -1.5))
+    values = functions.values_on(uniform(500, 2))
+    low, middle, high = (values.quantile(q, dim=-1) for q in (0.0, 0.5, 1.0))
+    assert ((high - middle) < 0.1 * (high - low)).double().mean() > 0.8
+
+
+def test_additive_waves_do_not_let_coordinates_interact():
+    functions = wide(p_additive=1.0, dim=3)
+    x, shift = uniform(30, 3), torch.tensor([[0.0, 0.3, 0.0]]).double()
+    slope, moved = functions.value_and_grad(x)[1], functions.value_and_grad(x + shift)[1]
+    torch.testing.assert_close(slope[:, [0, 2]], moved[:, [0, 2]])
+    assert ((slope - moved)[:, 1].abs() > 1e-6).all()
+
+
+def test_sparse_waves_have_at_most_six_frequencies_and_keep_their_height():
+    functions, dense = wide(p_sparse=1.0, batch=400), wide(batch=400)
+    assert ((functions.weight != 0).sum(-1) <= 6).all()
+    ratio = functions.weight.square().sum() / dense.weight.square().sum()
+    assert ratio.item() == pytest.approx(1.0, abs=0.3)
+
+
+def test_ripples_are_fine_and_low():
+    functions = wide(p_ripple=1.0, ripple_lengthscale=(0.1, 0.1), ripple_height=(0.05, 0.05))
+    frequency = functions.frequency.square().mean((0, 2)).sqrt()
+    torch.testing.assert_close(frequency, torch.full_like(frequency, 10.0))
+    height = functions.weight.square().sum(-1).sqrt()
+    waves = height > 1e-6  # those with alpha = 1 have none
+    torch.testing.assert_close(height[waves], torch.full_like(height[waves], 0.05))
+    assert waves.double().mean() > 0.5
+
+
+def test_kinks_are_powers_of_the_distance_along_the_axes():
+    functions = wide(p_convex=1.0, p_kink=1.0, kink=(1.0, 1.0), kink_width=(1e-4, 1e-4))
+    x = uniform(30, 2)
+    y, g = functions.value_and_grad(x)
+    offset = x - functions.center
+    torch.testing.assert_close(y, (functions.curvature * offset.abs()).sum(-1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(g, functions.curvature * offset.sign(), rtol=1e-3, atol=1e-3)
+
+
+def test_bent_valleys_follow_a_parabola():
+    functions = wide(p_convex=1.0, p_bend=1.0)
+    first = uniform(30, 1)[:, 0]
+    bend, center = functions.bend[:, 1], functions.center
+    # On the valley's floor only the first coordinate's distance counts.
+    floor = torch.stack([first, center[:, 1] - bend * (first.square() - 1 / 3)], -1)
+    expected = functions.curvature[:, 0] * (first - center[:, 0]).square()
+    torch.testing.assert_close(functions.value_and_grad(floor)[0], expected)
 
 
 def test_rotated_quadratics_have_the_condition_asked_for():

@@ -6,6 +6,7 @@ from pop_envs import BoxObjective, GPPrior, WidePrior
 from pop_envs.reference import NUM_PROBES, reference_minimum, spread
 
 CONVEX = {"p_convex": 1.0, "num_features": 1}
+BOWL = {"p_bend": 0.0, "p_kink": 0.0, "p_power": 0.0, "p_contrast": 0.0}
 
 
 @pytest.mark.parametrize("dim", [1, 2, 8])
@@ -21,13 +22,13 @@ def test_minimum_at_a_wall_is_exact():
 
 
 def test_minimum_of_ill_conditioned_rotated_quadratics():
-    config = WidePrior(**CONVEX, p_rotated=1, condition=(1e4, 1e4), p_power=0, beta2=(-0.3, 0.3))
+    config = WidePrior(**CONVEX, **BOWL, p_rotated=1, condition=(1e4, 1e4), beta2=(-0.3, 0.3))
     minimum = reference_minimum(config.sample(40, 2, np.random.default_rng(0)))
     assert (minimum >= 0).all()
     assert minimum.amax() < 1e-10
 
 
-@pytest.mark.parametrize("config", [GPPrior(), WidePrior(p_heavy=0)], ids=type)
+@pytest.mark.parametrize("config", [GPPrior(), WidePrior(p_heavy=0, p_ripple=0, p_contrast=0)], ids=type)
 def test_minimum_holds_against_a_dense_grid(config):
     functions = config.sample(48, 2, np.random.default_rng(1))
     ticks = torch.linspace(-1, 1, 101, dtype=torch.float64)
