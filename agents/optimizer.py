@@ -93,6 +93,8 @@ def pop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), **op
     """
     if options.pop("constraints", ()):
         raise ValueError("POP minimizes on a box: constraints other than bounds are not supported")
+    if options.pop("tol", None) is not None:
+        raise ValueError("POP spends its budget: leave tol out, and give options={'budget': ...}")
     for unused in ("hess", "hessp"):
         options.pop(unused, None)
     return minimize(fun, x0, args, **options)
@@ -132,12 +134,14 @@ class _Counted:
 
     def _by_differences(self, x: Vector) -> tuple[float, Vector]:
         unit = self.objective.to_unit(x)
+        half_width = (self.objective.upper - self.objective.lower) / 2
         value = self._value(x)
         gradient = np.empty_like(x)
         for d in range(len(x)):
-            other = unit.copy()
-            other[d] += _DIFFERENCE if unit[d] < 0 else -_DIFFERENCE  # never out of the box
-            moved = self.objective.from_unit(other)
+            moved = x.copy()
+            # Inward, and no less than what rounding would swallow.
+            length = max(_DIFFERENCE * half_width[d], 16 * np.spacing(abs(x[d])))
+            moved[d] += length if unit[d] < 0 else -length
             gradient[d] = (self._value(moved) - value) / (moved[d] - x[d])
         return value, gradient
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from stable_baselines3 import PPO
 
+import agents
+from agents import EpisodicPPO, GymnasiumVecEnv, TrajectoryExtractor, TrajectoryPolicy
 from pop_envs import GPPrior, POPEnv, POPVectorEnv
 
 
@@ -27,6 +32,7 @@ class Speed:
         dim: Number of coordinates.
         budget: Steps of an episode; each measurement takes one whole episode, with its restart.
         num_features: M of eq. 10.
+        train_episodes: Functions of an update, where training is measured.
         rounds: Measurements, of which the fastest counts: what slows a round down is not ours.
     """
 
@@ -35,6 +41,7 @@ class Speed:
     dim: int = 2
     budget: int = 50
     num_features: int = 96
+    train_episodes: int = 32
     rounds: int = 7
 
 
@@ -79,8 +86,75 @@ def environment(speed: Speed) -> Table:
     return table
 
 
+def training(speed: Speed) -> Table:
+    """Functions a second of ``EpisodicPPO`` and of stock PPO: the same network, data, minibatches and epochs.
+
+    Stock PPO meets each step as a sample with its whole padded history.
+    """
+    task: dict[str, Any] = {"dim": speed.dim, "budget": speed.budget, "tokens": "full"}
+    shape = {"width": 64, "depth": 3, "heads": 4}
+    episodes, batch_episodes, epochs = speed.train_episodes, speed.train_episodes // 4, 2
+    episodic = EpisodicPPO(
+        TrajectoryPolicy,
+        GymnasiumVecEnv(POPVectorEnv(episodes, observation="token", **task)),
+        batch_episodes=batch_episodes,
+        n_epochs=epochs,
+        policy_kwargs={"head": "gaussian", **shape},
+        device="cpu",
+    )
+    stock = PPO(
+        "MlpPolicy",
+        GymnasiumVecEnv(POPVectorEnv(episodes, observation="trajectory", **task)),
+        n_steps=speed.budget,
+        batch_size=batch_episodes * speed.budget,
+        n_epochs=epochs,
+        policy_kwargs={
+            "features_extractor_class": TrajectoryExtractor,
+            "features_extractor_kwargs": shape,
+            "net_arch": [],
+        },
+        device="cpu",
+    )
+    one_update = episodes * speed.budget
+    jobs: dict[str, Callable[[], object]] = {
+        "EpisodicPPO": lambda: episodic.learn(one_update),
+        "stock PPO": lambda: stock.learn(one_update),
+    }
+    rates = {name: episodes / seconds for name, seconds in _fastest(jobs, rounds=2).items()}
+    caption = f"{episodes} functions an update, {epochs} epochs, width 64, depth 3, dim {speed.dim}, T = {speed.budget}"
+    table = Table("", "functions/s", "x stock PPO", title="training", caption=caption)
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:,.1f}", f"{rate / rates['stock PPO']:,.1f}")
+    return table
+
+
+def minimizing(speed: Speed) -> Table:
+    """Milliseconds that ``agents.minimize`` takes for a step beyond the objective's own time."""
+    center = np.linspace(-0.3, 0.3, speed.dim)
+    own = 0.0
+
+    def sphere(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nonlocal own
+        start = time.perf_counter()
+        offset = x - center
+        result = float(offset @ offset), 2 * offset
+        own += time.perf_counter() - start
+        return result
+
+    milliseconds = float("inf")
+    for _ in range(speed.rounds):
+        own, start = 0.0, time.perf_counter()
+        agents.minimize(sphere, bounds=[(-1, 1)] * speed.dim, jac=True, budget=speed.budget, seed=0)
+        milliseconds = min(milliseconds, 1e3 * (time.perf_counter() - start - own) / speed.budget)
+    table = Table(
+        "", "ms a step", title="minimize", caption=f"dim {speed.dim}, T = {speed.budget}, the policy that ships"
+    )
+    table.add_row("agents.minimize", f"{milliseconds:.2f}")
+    return table
+
+
 # Each makes one table.
-SECTIONS: tuple[Callable[[Speed], Table], ...] = (environment,)
+SECTIONS: tuple[Callable[[Speed], Table], ...] = (environment, training, minimizing)
 
 
 def main() -> None:
@@ -124,7 +198,7 @@ def _waves(speed: Speed) -> Callable[[], None]:
     return evaluate
 
 
-def _fastest(jobs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+def _fastest(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """The least seconds of each job; they take turns, so that all meet the same machine."""
     seconds = dict.fromkeys(jobs, float("inf"))
     for _ in track(range(rounds), "measuring", transient=True):

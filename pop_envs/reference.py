@@ -16,14 +16,13 @@ _ITERATIONS = 40
 
 
 @lru_cache(maxsize=64)
-def _probes(dim: int) -> Tensor:
-    """Fixed low-discrepancy points (NUM_PROBES, dim) of the unit box."""
+def _probes(dim: int, count: int) -> Tensor:
+    """Fixed low-discrepancy points (count, dim) of the unit box."""
     engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0)
-    return 2 * engine.draw(NUM_PROBES, dtype=torch.float64) - 1
+    return 2 * engine.draw(count, dtype=torch.float64) - 1
 
 
-def _finite_probes(objective: Objective, device: torch.device | str) -> Tensor:
-    values = objective.values_on(_probes(objective.dim).to(device))
+def _finite(values: Tensor) -> Tensor:
     return torch.where(values.isfinite(), values, torch.inf)
 
 
@@ -32,20 +31,21 @@ def spread(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
 
     It makes rewards of functions of any scale comparable.
     """
-    values = _finite_probes(objective, device)
+    values = _finite(objective.values_on(_probes(objective.dim, NUM_PROBES).to(device)))
     finite = values.isfinite()
     mean = torch.where(finite, values, 0.0).sum(-1) / finite.sum(-1).clamp(min=1)
     width = mean - values.amin(-1)
     return torch.where(width.isfinite() & (width > 0), width, 1.0)
 
 
-def reference_minimum(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
+def reference_minimum(objective: Objective, device: torch.device | str = "cpu", num_probes: int = NUM_PROBES) -> Tensor:
     """A value (batch or 1,) near each function's minimum: quasi-Newton descents from the best probes."""
-    values = _finite_probes(objective, device)
+    probes = _probes(objective.dim, num_probes).to(device)
+    values = _finite(objective.values_on(probes))
     batch = len(values)
     start_values, starts = values.topk(_STARTS, largest=False)
     functions = objective.rows(torch.arange(batch, device=values.device).repeat_interleave(_STARTS))
-    found = _descend(functions, _probes(objective.dim).to(device)[starts.flatten()])
+    found = _descend(functions, probes[starts.flatten()])
     return torch.minimum(found.unflatten(0, (batch, _STARTS)), start_values).amin(-1)
 
 
