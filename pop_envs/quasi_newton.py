@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 MEMORY = 6
+_SMALLEST = 1e-290  # below, inverses overflow: as good as zero
 
 
 @dataclass
@@ -43,7 +44,7 @@ class QuasiNewton:
         """
         sz = (s * z).sum(-1)
         zz = (z * z).sum(-1)
-        keep = (sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)) & (zz > 0)  # zz may underflow
+        keep = (sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)) & (sz > _SMALLEST) & (zz > _SMALLEST)
         shift = keep[:, None, None]
         self.s = torch.where(shift, torch.cat([self.s[:, 1:], s[:, None]], 1), self.s)
         self.z = torch.where(shift, torch.cat([self.z[:, 1:], z[:, None]], 1), self.z)
@@ -80,4 +81,4 @@ class QuasiNewton:
 def _first_scale(g: Tensor, first_step: float) -> Tensor:
     """The scale (batch,) that makes the largest entry of the step ``first_step`` long."""
     steepest = g.abs().amax(-1)
-    return torch.where(steepest > 0, first_step / steepest, 0.0)
+    return torch.where(steepest > _SMALLEST, first_step / steepest, 0.0)
