@@ -84,9 +84,13 @@ class TrajectoryPolicy(ActorCriticPolicy):
         """An empty cache for ``batch`` runs in ``dim`` dimensions, of at most ``length`` steps."""
         return Cache(self.transformer, batch * dim, length)
 
+    def act(self, token: Tensor, cache: Cache) -> PerCoordinateDistribution:
+        """Action distribution after the newest ``token`` (batch, dim, features)."""
+        return self._distribution(self._hidden(token, cache), token)
+
     def step(self, token: Tensor, cache: Cache) -> tuple[PerCoordinateDistribution, Tensor]:
         """Action distribution and values (batch,) after the newest ``token`` (batch, dim, features)."""
-        h = self.transformer.step(token.flatten(0, 1), cache).view(*token.shape[:2], -1)
+        h = self._hidden(token, cache)
         return self._distribution(h, token), self._values(h)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -141,6 +145,9 @@ class TrajectoryPolicy(ActorCriticPolicy):
             distribution = self._distribution(h, torch.as_tensor(token, device=self.device))
             actions = distribution.get_actions(deterministic).clamp(-1, 1).cpu().numpy()
         return (actions[0] if single else actions), (tokens, length)
+
+    def _hidden(self, token: Tensor, cache: Cache) -> Tensor:
+        return self.transformer.step(token.flatten(0, 1), cache).view(*token.shape[:2], -1)
 
     def _distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
         return self.action_dist.proba_distribution(self.action_net(h), token[..., -1])

@@ -61,7 +61,7 @@ class Run:
     @torch.inference_mode()
     def ask(self) -> Tensor:
         """The next points (batch, dim), in the unit box."""
-        distribution, _ = self._policy.step(self._tokens(self.trajectory), self._cache)
+        distribution = self._policy.act(self._tokens(self.trajectory), self._cache)
         action = distribution.mode() if self._deterministic else distribution.sample(self._generator)
         self._action = action.to(torch.float64).clamp(-1, 1)
         self._asked = self._rule.move(self.trajectory, self._action)

@@ -50,7 +50,9 @@ class Block(nn.Module):
 
     def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # (batch, steps, 3 * width) -> three of (batch, heads, steps, width / heads)
-        q, k, v = self.qkv(self.norm1(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        batch, steps, width = h.shape
+        qkv = self.qkv(self.norm1(h)).view(batch, steps, 3, self.heads, width // self.heads)
+        q, k, v = qkv.transpose(1, 3).unbind(2)
         return q, k, v
 
     def _close(self, h: Tensor, attended: Tensor) -> Tensor:

@@ -63,11 +63,10 @@ class Descent:
         better = y < self.y
         s = x - self.x
         # A point that is no better still teaches the curvature along the way to it.
-        learn = (valid & ~departed)[:, None]
-        curves_up = self.pairs.update(s, torch.where(learn, g - self.g, 0.0))
+        curves_up = self.pairs.update(s, (g - self.g).masked_fill((departed | ~valid)[:, None], 0.0))
         length = _longest_entry(s)
         self.radius = torch.where(better, (_GROW * length).clamp(max=_LONGEST), _SHRINK * length)
-        self.stretch = torch.where(better & ~curves_up, _STRETCH * length, 0.0)
+        self.stretch = (_STRETCH * length).masked_fill(~better | curves_up, 0.0)
         self.outcome = better.to(y.dtype)
         if departed.any():
             self.pairs.forget(departed, g, _FIRST)

@@ -42,8 +42,7 @@ class QuasiNewton:
         Returns:
             Where it does (batch,).
         """
-        sz = (s * z).sum(-1)
-        zz = (z * z).sum(-1)
+        sz, zz = torch.linalg.vecdot(s, z), torch.linalg.vecdot(z, z)
         keep = (sz > 1e-10 * zz.sqrt() * torch.linalg.vector_norm(s, dim=-1)) & (sz > _SMALLEST) & (zz > _SMALLEST)
         shift = keep[:, None, None]
         self.s = torch.where(shift, torch.cat([self.s[:, 1:], s[:, None]], 1), self.s)
@@ -64,8 +63,10 @@ class QuasiNewton:
         Coordinates that are ``fixed`` (batch, dim), as at a wall, have no part in it.
         """
         q = g.masked_fill(fixed, 0.0)
-        # Scaling the moves once takes the inverse curvatures out of both loops.
-        pairs = list(zip(self.s.unbind(1), self.z.unbind(1), (self.rho[..., None] * self.s).unbind(1), strict=True))
+        # Pairs that no row has cost nothing, and scaling the moves once takes rho out of both loops.
+        oldest = MEMORY - int((self.rho != 0).any(0).sum())
+        s, z, rho = self.s[:, oldest:], self.z[:, oldest:], self.rho[:, oldest:, None]
+        pairs = list(zip(s.unbind(1), z.unbind(1), (rho * s).unbind(1), strict=True))
         alphas = []
         for _, z, scaled_s in reversed(pairs):
             alpha = torch.linalg.vecdot(scaled_s, q)[:, None]

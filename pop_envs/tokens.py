@@ -156,7 +156,7 @@ def _stack(columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
 def _z_score(run: Trajectory) -> Tensor:
     """The newest value against the mean and deviation of all so far; 0 at the start."""
     deviation = (run.m2 / (run.t + 1)).sqrt()
-    return torch.where(deviation > 0, (run.y - run.mean) / deviation.clamp(min=1e-300), 0.0)
+    return ((run.y - run.mean) / deviation).masked_fill(deviation == 0, 0.0)
 
 
 def _z_limit(budget: int) -> float:

@@ -98,27 +98,28 @@ class Trajectory:
         """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
         seen = self.best_y.isfinite()  # whether there is any value to compare with
         valid = _usable(y)
-        y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
-        retreat = x - self.best_x
-        retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
-        g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), retreat)
+        if not (valid.all() and _usable(g).all()):
+            y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
+            retreat = x - self.best_x
+            retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
+            g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), retreat)
 
         self.t = self.t + 1
         self.valid = valid
         self.action = action
         self.dx = x - self.x
         self.dg = g - self.g
-        self.dy = torch.where(seen, y - self.y, 0.0)
+        self.dy = (y - self.y).masked_fill(~seen, 0.0)
         self.x, self.y, self.g = x, y, g
 
         better = valid & (y < self.best_y)
-        self.improvement = torch.where(better & seen, self.best_y - y, 0.0)
+        self.improvement = (self.best_y - y).masked_fill(~(better & seen), 0.0)
         self.best_x = torch.where(better[:, None], x, self.best_x)
         self.best_y = torch.where(better, y, self.best_y)
         self.worst_y = torch.where(valid, torch.maximum(self.worst_y, y), self.worst_y)
 
         scale = torch.maximum(self.scale, g.abs().amax(-1))
-        self.growth = torch.where(self.scale > 0, scale / self.scale, 1.0).log()
+        self.growth = (scale / self.scale).log().masked_fill(self.scale == 0, 0.0)
         self.scale = scale
 
         # Welford's running moments; the placeholder of a start without a value is forgotten.
@@ -152,6 +153,8 @@ def _usable(v: Tensor) -> Tensor:
 def _heading(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:
     """Downhill; where the slope is zero straight on, at first inward."""
     heading = -g.sign()
+    if heading.all():
+        return heading
     heading = torch.where(heading == 0, dx.sign(), heading)
     return torch.where(heading == 0, torch.where(x > 0, -1.0, 1.0), heading)
 
