@@ -141,7 +141,9 @@ class Validation(BaseCallback):
 
     def validate(self) -> None:
         """Scores the policy, logs the scores beside Adam's, draws the figure and saves everything."""
-        scores = {name: chosen.score(chosen.policy(self.optimizer)) for name, chosen in self.sets.items()}
+        scores = {
+            name: chosen.score(chosen.policy(self.optimizer, deterministic=True)) for name, chosen in self.sets.items()
+        }
         for name, score in scores.items():
             self.logger.record(f"validation/{name}_ni", score.ni)
             self.logger.record(f"validation/{name}_ni_adam", self.adam[name].ni)
@@ -223,8 +225,7 @@ def draw_paths(optimizer: Optimizer, sets: dict[str, ValidationSet]) -> Figure:
     for name, chosen in sets.items():
         index = torch.arange(6 // len(sets))
         functions = chosen.functions.rows(index)
-        generator = torch.Generator().manual_seed(0)
-        points, values = run(optimizer, functions, chosen.starts[index], chosen.budget, generator=generator)
+        points, values = run(optimizer, functions, chosen.starts[index], chosen.budget, deterministic=True)
         for i, ax in zip(index, axes, strict=False):
             function = functions.rows(i[None])
             draw_landscape(ax, function)

@@ -20,7 +20,7 @@ class TrainConfig:
     """Name of the configuration, and of the run's folder."""
     seed: int = 0
     """Of the functions, the network's start and the actions."""
-    functions: int = 120_000
+    functions: int = 500_000
     """Functions to train on; the learning rate falls to its end over them."""
     minutes: float = 12.0
     """Wall time after which training ends, if it comes before; the learning rate falls with it."""
@@ -50,7 +50,7 @@ class TrainConfig:
     """Distribution of the actions; the mixture needs the full tokens."""
     width: int = 64
     """Of the transformer."""
-    depth: int = 3
+    depth: int = 1
     """Of the transformer."""
     heads: int = 4
     """Attention heads."""
@@ -122,6 +122,6 @@ PRESETS = {
     ),
     "full": (
         "The best known; takes hours, and can be interrupted and resumed.",
-        TrainConfig(preset="full", functions=2_000_000, minutes=600.0, episodes=1024, batch_episodes=256),
+        TrainConfig(preset="full", functions=3_000_000, minutes=240.0, episodes=1024, batch_episodes=256, depth=2),
     ),
 }

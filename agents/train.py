@@ -166,8 +166,8 @@ def _resume(config: TrainConfig) -> tuple[EpisodicPPO, float]:
 
 def _judge(chosen: ValidationSet, optimizer: Optimizer) -> dict[str, Score]:
     return {
-        "POP": chosen.score(chosen.policy(optimizer)),
-        "POP, deterministic": chosen.score(chosen.policy(optimizer, deterministic=True)),
+        "POP": chosen.score(chosen.policy(optimizer, deterministic=True)),
+        "POP, sampled": chosen.score(chosen.policy(optimizer)),
         "Adam": chosen.score(chosen.adam()),
         "random search": chosen.score(chosen.random_search()),
     }
