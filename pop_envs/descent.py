@@ -26,7 +26,7 @@ class Descent:
 
     Attributes:
         x: Anchors (batch, dim).
-        y: Their values (batch,).
+        y: Their values (batch,); infinite where they have none.
         g: Their gradients (batch, dim).
         target: Proposed points (batch, dim).
         gain: Fall in value that the slope at the anchor promises on the way to the target (batch,).
@@ -60,7 +60,8 @@ class Descent:
         """Takes note of new points; shapes as in ``start``, and ``valid`` (batch,) where values mean something."""
         reach = _longest_entry(self.target - self.x)
         departed = _longest_entry(x - self.target) > 2 * reach + _WALL
-        better = y < self.y
+        y = y.masked_fill(~valid, torch.inf)
+        better = (y < self.y) | self.y.isinf()  # anything is better than an anchor without a value
         s = x - self.x
         # A point that is no better still teaches the curvature along the way to it.
         curves_up = self.pairs.update(s, (g - self.g).masked_fill((departed | ~valid)[:, None], 0.0))

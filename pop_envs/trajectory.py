@@ -10,6 +10,7 @@ from torch import Tensor
 from pop_envs.descent import Descent
 
 _LARGEST = 1e150  # what is larger counts as infinite: its square would be
+_FAINT = 1e-280
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Trajectory:
 
     Everything is updated causally, one point at a time, and nothing in it changes the decisions that
     follow if the objective is shifted or positively scaled. A point whose value is not finite counts as
-    the worst seen, with a gradient that points back to the best.
+    the worst seen, with a gradient that points back to the best, or outward while there is none.
 
     Attributes:
         t: Steps made (batch,).
@@ -70,7 +71,7 @@ class Trajectory:
         """
         valid = _usable(y)
         y = torch.where(valid, y, 0.0)
-        g = torch.where(valid[:, None] & _usable(g), g, 0.0)
+        g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), _inward(x))
         zero, still = torch.zeros_like(y), torch.zeros_like(x)
         return cls(
             t=torch.zeros_like(y, dtype=torch.int64),
@@ -91,7 +92,7 @@ class Trajectory:
             dx=still.clone(),
             dg=still.clone(),
             dy=zero.clone(),
-            descent=Descent.start(x, y, g) if descend else None,
+            descent=Descent.start(x, y.masked_fill(~valid, torch.inf), g) if descend else None,
         )
 
     def observe(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
@@ -102,6 +103,7 @@ class Trajectory:
             y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
             retreat = x - self.best_x
             retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
+            retreat = torch.where(seen[:, None], retreat, _inward(x))
             g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), retreat)
 
         self.t = self.t + 1
@@ -148,6 +150,11 @@ class Trajectory:
 
 def _usable(v: Tensor) -> Tensor:
     return v.abs() <= _LARGEST  # false for NaN
+
+
+def _inward(x: Tensor) -> Tensor:
+    """A made-up gradient (batch, dim) that leads to the centre, too faint to count beside a real one."""
+    return _FAINT * torch.where(x == 0, 1.0, x)
 
 
 def _heading(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:

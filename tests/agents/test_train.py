@@ -29,7 +29,7 @@ TINY = TrainConfig(
     epochs=1,
     validate_every=60.0,
 )
-METHODS = ["POP", "POP, deterministic", "Adam", "random search"]
+METHODS = ["POP", "POP, sampled", "Adam", "random search"]
 TAGS = {
     "rollout/return",
     "rollout/log10_step_size_mean",
@@ -118,8 +118,8 @@ def test_the_checkpoint_is_the_policy_that_was_judged(trained):
     for prior, by_method in scores.items():
         assert list(by_method) == METHODS
         chosen = ValidationSet.of(prior, config.budget)
-        assert by_method["POP"] == chosen.score(chosen.policy(optimizer))
-        assert by_method["POP, deterministic"] == chosen.score(chosen.policy(optimizer, deterministic=True))
+        assert by_method["POP"] == chosen.score(chosen.policy(optimizer, deterministic=True))
+        assert by_method["POP, sampled"] == chosen.score(chosen.policy(optimizer))
         assert by_method["Adam"] == chosen.score(chosen.adam())
 
 
