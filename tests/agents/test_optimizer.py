@@ -124,9 +124,7 @@ def test_the_seed_decides_the_start_and_the_path(minimize):
 
 
 def test_the_seed_decides_the_draws_from_a_given_start(minimize):
-    first, again, other = (
-        minimize(wavy, [2.0, 2.0], jac=True, seed=seed, deterministic=False) for seed in (1, 1, 2)
-    )
+    first, again, other = (minimize(wavy, [2.0, 2.0], jac=True, seed=seed, deterministic=False) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.x_iters, again.x_iters)
     assert np.abs(first.x_iters - other.x_iters).max() > 1e-3
 
