@@ -49,7 +49,7 @@ def minimize(
             differences a gradient costs ``dim`` more.
         seed: Of a random start and of the policy's draws; None for a new one each time.
         checkpoint: Folder of a checkpoint; the one that ships if None.
-        deterministic: The policy's mode, which does at least as well on validation functions as draws.
+        deterministic: The policy's mode, about as good on validation functions as draws, and the same each time.
         callback: Called with the newest point (dim,) after each step; may raise ``StopIteration``.
 
     Returns:
