@@ -74,12 +74,15 @@ class Clock(BaseCallback):
     @property
     def progress(self) -> float:
         """From 0 to 1, by functions or by time, whichever is further."""
-        return min(1.0, max(self.functions / self.config.functions, self.seconds / (60 * self.config.minutes)))
+        return min(1.0, max(self.functions / self.config.functions, self._time_progress))
+
+    @property
+    def _time_progress(self) -> float:
+        return self.seconds / (60 * self.config.minutes)
 
     def _on_step(self) -> bool:
-        time_progress = self.seconds / (60 * self.config.minutes)
-        self.schedule.time_progress = time_progress
-        return time_progress < 1
+        self.schedule.time_progress = self._time_progress
+        return self._time_progress < 1
 
 
 class RolloutStatistics(BaseCallback):

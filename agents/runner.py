@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.policy import TrajectoryPolicy
 from pop_envs.objective import Objective
 from pop_envs.step_rule import STEP_RULES
-from pop_envs.tokens import TOKENS
+from pop_envs.tokens import TOKENS, Tokens
 from pop_envs.trajectory import Trajectory
 
 
@@ -35,7 +35,8 @@ class Optimizer:
 
         Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
         """
-        return Run(self, Trajectory.start(x, y, g), budget, deterministic, generator)
+        tokens = TOKENS[self.tokens](budget, STEP_RULES[self.step_rule]())
+        return Run(self.policy, tokens, tokens.start(x, y, g), deterministic, generator)
 
 
 class Run:
@@ -43,18 +44,17 @@ class Run:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        policy: TrajectoryPolicy,
+        tokens: Tokens,
         trajectory: Trajectory,
-        budget: int,
         deterministic: bool,
         generator: torch.Generator | None,
     ) -> None:
         self.trajectory = trajectory
-        self._policy = optimizer.policy
-        self._rule = STEP_RULES[optimizer.step_rule]()
-        self._tokens = TOKENS[optimizer.tokens](budget, self._rule)
+        self._policy = policy
+        self._tokens = tokens
         batch, dim = trajectory.x.shape
-        self._cache = optimizer.policy.new_cache(batch, dim, budget)
+        self._cache = policy.new_cache(batch, dim, tokens.budget)
         self._deterministic = deterministic
         self._generator = generator
 
@@ -64,7 +64,7 @@ class Run:
         distribution = self._policy.act(self._tokens(self.trajectory), self._cache)
         action = distribution.mode() if self._deterministic else distribution.sample(self._generator)
         self._action = action.to(torch.float64).clamp(-1, 1)
-        self._asked = self._rule.move(self.trajectory, self._action)
+        self._asked = self._tokens.step_rule.move(self.trajectory, self._action)
         return self._asked
 
     @torch.inference_mode()

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 class Cache:
     """Keys and values of the steps seen so far, so that a new step costs one row of attention.
 
+    It is written in place: use it without gradients only.
+
     Args:
         transformer: Whose layers it serves.
         batch: Number of sequences.

@@ -146,10 +146,7 @@ class Core:
         else:
             functions = self.objective.rows(index)
             scale, minimum = (measure[index] for measure in self._fixed_measures)
-        return functions, self._start(x, functions), scale, minimum
-
-    def _start(self, x: Tensor, functions: Objective) -> Trajectory:
-        return Trajectory.start(x, *functions.value_and_grad(x), self.tokens.descends or self.step_rule.descends)
+        return functions, self.tokens.start(x, *functions.value_and_grad(x)), scale, minimum
 
     @cached_property
     def _fixed_measures(self) -> tuple[Tensor, Tensor]:

@@ -110,7 +110,7 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     fixed points of the box), and $f_{ref}$ its known minimum or the outcome of a multi-start descent:
 
     - `reward="improvement"`: $r_t = \max(0, y^*_{t-1} - y_t) / \sigma_f$ (eq. 6 of POP);
-    - `reward="log_gap"`: the same, plus $\frac{1}{4} (d(y^*_{t-1}) - d(y^*_t))$ with
+    - `reward="log_gap"`: the same, but at most 1, plus $\frac{1}{4} (d(y^*_{t-1}) - d(y^*_t))$ with
       $d(y) = \log_{10} \max(10^{-8}, (y - f_{ref}) / \sigma_f)$, which pays for every digit alike.
 
     A step that does not improve costs nothing.

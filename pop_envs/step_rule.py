@@ -52,7 +52,7 @@ class GradientStep(StepRule):
 
     def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
         """See ``StepRule``."""
-        return -self.size(action) * run.g / run.scale.clamp(min=1e-300)[:, None]
+        return -self.size(action) * run.slope
 
     def direction(self, run: Trajectory) -> Tensor:
         """See ``StepRule``; 0 where the slope is."""
@@ -60,7 +60,7 @@ class GradientStep(StepRule):
 
     def read_out(self, run: Trajectory) -> Tensor:
         """See ``StepRule``."""
-        slope = run.g / run.scale.clamp(min=1e-300)[:, None]
+        slope = run.slope
         downhill = (-run.newton * slope.sign()).clamp(min=1e-300)
         return ((downhill / slope.abs().clamp(min=1e-300)).log() / self._HALF_RANGE).clamp(-1, 1)
 

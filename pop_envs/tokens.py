@@ -29,6 +29,10 @@ class Tokens(ABC):
         self.budget = budget
         self.step_rule = step_rule
 
+    def start(self, x: Tensor, y: Tensor, g: Tensor) -> Trajectory:
+        """Runs as in ``Trajectory.start``, with a quasi-Newton descent if tokens or step rule read it."""
+        return Trajectory.start(x, y, g, self.descends or self.step_rule.descends)
+
     @abstractmethod
     def __call__(self, run: Trajectory) -> Tensor:
         """The token of ``run``'s newest point."""
@@ -46,8 +50,7 @@ class PaperTokens(Tokens):
 
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
-        slope = run.g / run.scale.clamp(min=1e-300)[:, None]
-        columns = (run.t[:, None] / self.budget, run.x, _z_score(run)[:, None], slope)
+        columns = (run.t[:, None] / self.budget, run.x, _z_score(run)[:, None], run.slope)
         return _stack(columns, run.x)
 
     def limits(self) -> tuple[float, ...]:
@@ -95,9 +98,9 @@ class FullTokens(Tokens):
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
         assert run.descent is not None
-        x, unit = run.x, run.scale.clamp(min=1e-300)[:, None]
+        x, unit = run.x, run.unit
         direction = self.step_rule.direction(run)
-        slope, bend = run.g / unit, run.dg / unit
+        slope, bend = run.slope, run.dg / unit
         ahead = (run.best_x - x) * direction
         room = 1 - x * direction
         change = (run.dy[:, None] / unit).expand_as(x)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pop_envs.descent import Descent
 
 _LARGEST = 1e150  # what is larger counts as infinite: its square would be
-_FAINT = 1e-280
+_FAINT = 1e-280  # a gradient made up before there is a real one, which any real one outshines
 
 
 @dataclass
@@ -133,6 +133,16 @@ class Trajectory:
         self.heading = _heading(x, g, self.dx)
         if self.descent is not None:
             self.descent.observe(x, y, g, valid)
+
+    @property
+    def slope(self) -> Tensor:
+        """The gradient in units of the largest entry so far (batch, dim); 0 while there was none."""
+        return self.g / self.unit
+
+    @property
+    def unit(self) -> Tensor:
+        """``scale`` as a divisor (batch, 1)."""
+        return self.scale.clamp(min=1e-300)[:, None]
 
     @property
     def newton(self) -> Tensor:
