@@ -6,7 +6,7 @@ PRESET ?= quick
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test benchmark bench-speed check format lint type
+.PHONY: help train test benchmark ablations bench-speed check format lint type
 
 help:  ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +22,11 @@ train: $(VENV)/installed  ## Trains a policy: make train [PRESET=quick|paper|ful
 test: $(VENV)/installed  ## Runs the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
-benchmark: $(VENV)/installed  ## Judges the policy beside classical optimizers on the 47 VLSE functions
+benchmark: $(VENV)/installed  ## Judges the policy beside classical optimizers, by default on the 47 VLSE functions
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+ablations: $(VENV)/installed  ## Measures what each part of the design is worth
+	$(BIN)/python -m agents.ablations $(ARGS)
 
 bench-speed: $(VENV)/installed  ## Measures the speed of environment, training and minimize
 	$(BIN)/python -m benchmarks.speed $(ARGS)

@@ -106,7 +106,9 @@ class RolloutStatistics(BaseCallback):
         actions = torch.from_numpy(buffer.actions).clamp(-1, 1)
         sizes = STEP_RULES[self.clock.config.step_rule]().size(actions).log10()
         functions, seconds = self.clock.functions, self.clock.seconds
-        self.logger.record("rollout/return", float(buffer.rewards.sum(0).mean()))
+        dim = buffer.actions.shape[-1]
+        of_dim = "" if dim == self.clock.config.dims[0] else f"_{dim}d"
+        self.logger.record(f"rollout/return{of_dim}", float(buffer.rewards.sum(0).mean()))
         self.logger.record("rollout/log10_step_size_mean", float(sizes.mean()))
         self.logger.record("rollout/log10_step_size_std", float(sizes.std()))
         self.logger.record("rollout/share_of_long_steps", float((sizes > -1).double().mean()))
@@ -171,7 +173,7 @@ class Validation(BaseCallback):
             functions=self.clock.functions,
             seconds=round(self.clock.seconds, 1),
             budget=config.budget,
-            dim=config.dim,
+            dims=config.dims,
             step_rule=config.step_rule,
             tokens=config.tokens,
             policy=self.model.policy.shape,

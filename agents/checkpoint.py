@@ -23,7 +23,7 @@ from pop_envs.core import one_of
 from pop_envs.step_rule import STEP_RULES
 from pop_envs.tokens import TOKENS
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CARD = "policy.safetensors", "card.json"
 
 
@@ -45,10 +45,10 @@ class Card:
         functions: Functions seen in training.
         seconds: Wall time of the training.
         budget: Steps per episode in training.
-        dim: Coordinates in training.
+        dims: Numbers of coordinates in training.
         step_rule: Of the environment.
         tokens: Of the environment.
-        policy: Shape of the network: head, width, depth, heads.
+        policy: Shape of the network: head, width, depth, heads, mixing.
         prior: The training prior's name and configuration.
         validation: Measures on the validation functions, by prior.
         versions: Of the libraries it was made with.
@@ -59,7 +59,7 @@ class Card:
     functions: int
     seconds: float
     budget: int
-    dim: int
+    dims: tuple[int, ...]
     step_rule: str
     tokens: str
     policy: dict[str, Any]
@@ -84,7 +84,7 @@ def load_checkpoint(path: Path | str) -> tuple[Optimizer, Card]:
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
-        CheckpointError: If it is damaged, not one of POP's, or newer than this version.
+        CheckpointError: If it is damaged, not one of POP's, or of another format.
     """
     file = Path(path) / WEIGHTS
     if not file.is_file():
@@ -97,12 +97,14 @@ def load_checkpoint(path: Path | str) -> tuple[Optimizer, Card]:
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({error}): copy it again") from error
     if metadata.get("kind") != "pop":
         raise CheckpointError(f"{file} holds weights of something else than a POP policy")
-    if metadata.get("format", "").isdigit() and int(metadata["format"]) > FORMAT:
+    if metadata.get("format") != str(FORMAT):
         raise CheckpointError(
-            f"{file} has format {metadata['format']}, this version of pop-optimizer reads up to {FORMAT}; upgrade it"
+            f"{file} has format {metadata.get('format')}, and this version of pop-optimizer reads format {FORMAT}: "
+            "take the version that wrote it, or train a policy with this one"
         )
     try:
-        card = Card(**json.loads(metadata["card"]))
+        told = json.loads(metadata["card"])
+        card = Card(**{**told, "dims": tuple(told["dims"])})
         one_of("step_rule", card.step_rule, STEP_RULES)
         with torch.random.fork_rng(devices=[]):  # the weights that the policy starts with are not kept
             policy = build_policy(card)

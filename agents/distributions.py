@@ -37,12 +37,12 @@ class PerCoordinateDistribution(Distribution):
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
 
     @abstractmethod
-    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
+    def proba_distribution(self, outputs: Tensor, read_outs: Tensor) -> Self:
         """Sets the parameters.
 
         Args:
             outputs: Of the head (batch, dim, num_outputs).
-            read_out: The action (batch, dim) that makes the quasi-Newton step.
+            read_outs: Actions (batch, dim, 2) that lead to the scout's target and make the quasi-Newton step.
         """
 
     def actions_from_params(self, *args: Any, deterministic: bool = False, **kwargs: Any) -> Tensor:
@@ -63,7 +63,7 @@ class GaussianDistribution(PerCoordinateDistribution):
     def _start(self) -> list[float]:
         return [0.0, _unbounded(math.log(0.3))]
 
-    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
+    def proba_distribution(self, outputs: Tensor, read_outs: Tensor) -> Self:
         """See ``PerCoordinateDistribution``; there is no read-out in it."""
         self.mean, log_std = outputs.unbind(-1)
         self.log_std = _bounded(log_std)
@@ -87,29 +87,32 @@ class GaussianDistribution(PerCoordinateDistribution):
 
 
 class MixtureDistribution(PerCoordinateDistribution):
-    """A precise step or a broad jump, of all coordinates together: a mixture of two Gaussians.
+    """A step or a jump, of all coordinates together: a mixture of two Gaussians.
 
-    The precise one's mean is ``k * read_out + (1 - k) * free`` with a learned gate ``k`` that starts near
-    1: the untrained policy is a quasi-Newton method that now and then jumps. Coordinates jump together,
-    since a jump of one alone only searches a line; their mean logit decides how likely that is.
+    Either's mean is ``k * read_out + (1 - k) * free`` with a learned gate ``k`` that starts near 1: the
+    untrained policy is a quasi-Newton method that now and then jumps to the scout's target. Coordinates
+    jump together, since a jump of one alone only searches a line; their mean logit decides how likely
+    that is.
     """
 
-    num_outputs = 6
+    num_outputs = 7
+    led: ClassVar[tuple[bool, bool]] = (True, True)
+    """Whether the step and the jump have a read-out."""
 
     def _start(self) -> list[float]:
-        gate, free, log_std = 5.0, 0.5, _unbounded(math.log(0.008))
-        # Under the signed rules 0.86 is half of the box, and walls reflect: the jump goes nearly anywhere.
-        jump, jump_log_std, jump_logit = 0.86, _unbounded(math.log(0.07)), math.log(0.1 / 0.9)
-        return [gate, free, log_std, jump, jump_log_std, jump_logit]
+        # Under the signed rules 0.86 is half of the box, and 0.07 scatters over all of it.
+        free, jump_free = 0.5, 0.86
+        std, jump_std = (tight if led else 0.07 for tight, led in zip((0.008, 0.02), self.led, strict=True))
+        log_stds = [_unbounded(math.log(std)), _unbounded(math.log(jump_std))]
+        return [5.0, 4.0, free, jump_free, *log_stds, math.log(0.1 / 0.9)]
 
-    def proba_distribution(self, outputs: Tensor, read_out: Tensor) -> Self:
+    def proba_distribution(self, outputs: Tensor, read_outs: Tensor) -> Self:
         """See ``PerCoordinateDistribution``."""
-        gate, free, log_std, jump, jump_log_std, jump_logit = outputs.unbind(-1)
-        gate = gate.sigmoid()
-        # Component 0 steps, component 1 jumps: (batch, dim, 2), and weights (batch, 2).
-        self.means = torch.stack([gate * read_out + (1 - gate) * free, jump], -1)
-        self.log_stds = _bounded(torch.stack([log_std, jump_log_std], -1))
-        jump_logit = jump_logit.mean(-1)
+        # Component 0 steps, component 1 jumps: (batch, dim, 2) each, and weights (batch, 2).
+        gates, free, log_stds, jump_logit = outputs.split([2, 2, 2, 1], -1)
+        self.means = torch.lerp(free, read_outs.flip(-1), gates.sigmoid() * gates.new_tensor(self.led))
+        self.log_stds = _bounded(log_stds)
+        jump_logit = jump_logit[..., 0].mean(-1)
         self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))
         return self
 
@@ -147,6 +150,18 @@ class MixtureDistribution(PerCoordinateDistribution):
         return torch.where(jumps[..., None], pair[..., 1], pair[..., 0])
 
 
+class UnscoutedMixtureDistribution(MixtureDistribution):
+    """The mixture with jumps that no scout leads."""
+
+    led = (True, False)
+
+
+class FreeMixtureDistribution(MixtureDistribution):
+    """The mixture without read-outs."""
+
+    led = (False, False)
+
+
 def _bounded(raw: Tensor) -> Tensor:
     """A log-deviation between the bounds of ``_LOG_STD``, smoothly, so that no head gets stuck at them."""
     low, high = _LOG_STD
@@ -174,4 +189,6 @@ def _normal_entropy(log_std: Tensor) -> Tensor:
 DISTRIBUTIONS: dict[str, type[PerCoordinateDistribution]] = {
     "gaussian": GaussianDistribution,
     "mixture": MixtureDistribution,
+    "unscouted": UnscoutedMixtureDistribution,
+    "free": FreeMixtureDistribution,
 }

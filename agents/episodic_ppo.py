@@ -19,6 +19,12 @@ from agents.policy import TrajectoryPolicy
 class EpisodeRolloutBuffer(RolloutBuffer):
     """One whole episode of every environment; minibatches permute environments, not steps."""
 
+    def fit(self, steps: int, num_envs: int, token_shape: tuple[int, int]) -> None:
+        """Empties the buffer for episodes of ``steps`` steps of tokens (dim, features)."""
+        self.buffer_size, self.n_envs = steps, num_envs
+        self.obs_shape, self.action_dim = token_shape, token_shape[0]
+        self.reset()
+
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches of whole episodes.
 
@@ -83,9 +89,12 @@ class EpisodicPPO(PPO):
         """
         obs = self._last_obs
         assert isinstance(obs, np.ndarray)
+        assert isinstance(rollout_buffer, EpisodeRolloutBuffer)
+        n_rollout_steps = int(env.get_attr("budget")[0])
+        rollout_buffer.fit(n_rollout_steps, env.num_envs, obs.shape[1:])
+        self.batch_size = n_rollout_steps * self.batch_episodes * env.num_envs // self.n_envs
         self._last_obs = None  # an episode that is broken off is not gone on with: `learn` resets then
         self.policy.set_training_mode(False)
-        rollout_buffer.reset()
         callback.on_rollout_start()
         starts = np.ones(env.num_envs, dtype=bool)
         cache = self.policy.new_cache(env.num_envs, obs.shape[1], n_rollout_steps)
@@ -96,7 +105,7 @@ class EpisodicPPO(PPO):
                 log_probs = distribution.log_prob(actions)
             taken = actions.cpu().numpy()
             next_obs, rewards, dones, infos = env.step(taken.clip(-1, 1))
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += len(dones)  # the environment may be another one's by now
             callback.update_locals(locals())
             if not callback.on_step():
                 return False

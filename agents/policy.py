@@ -30,6 +30,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
         width: Of the transformer.
         depth: Of the transformer.
         heads: Attention heads.
+        mixing: Whether coordinates see each other.
         weight_decay: Of AdamW.
 
     Raises:
@@ -47,6 +48,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
         width: int = 64,
         depth: int = 3,
         heads: int = 4,
+        mixing: bool = False,
         weight_decay: float = 0.01,
         **kwargs: Any,
     ) -> None:
@@ -57,7 +59,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
             )
         if head not in DISTRIBUTIONS:
             raise ValueError(f"head must be one of {', '.join(map(repr, DISTRIBUTIONS))}, got {head!r}")
-        self.shape: dict[str, Any] = {"head": head, "width": width, "depth": depth, "heads": heads}
+        self.shape: dict[str, Any] = {"head": head, "width": width, "depth": depth, "heads": heads, "mixing": mixing}
         super().__init__(
             observation_space,
             action_space,
@@ -69,9 +71,10 @@ class TrajectoryPolicy(ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         num_features = self.observation_space.shape[1]  # type: ignore[index]
-        head, width, depth, heads = self.shape.values()
-        self.transformer = TrajectoryTransformer(num_features, width, depth, heads)
-        self.action_dist = DISTRIBUTIONS[head]()
+        shape = dict(self.shape)
+        self.action_dist = DISTRIBUTIONS[shape.pop("head")]()
+        self.transformer = TrajectoryTransformer(num_features, **shape)
+        width = self.transformer.width
         self.action_net = self.action_dist.proba_distribution_net(width)
         self.value_net = nn.Linear(width, 1)
         self.optimizer = self.optimizer_class(
@@ -82,15 +85,15 @@ class TrajectoryPolicy(ActorCriticPolicy):
 
     def new_cache(self, batch: int, dim: int, length: int) -> Cache:
         """An empty cache for ``batch`` runs in ``dim`` dimensions, of at most ``length`` steps."""
-        return Cache(self.transformer, batch * dim, length)
+        return Cache(self.transformer, batch, dim, length)
 
     def act(self, token: Tensor, cache: Cache) -> PerCoordinateDistribution:
         """Action distribution after the newest ``token`` (batch, dim, features)."""
-        return self._distribution(self._hidden(token, cache), token)
+        return self._distribution(self.transformer.step(token, cache), token)
 
     def step(self, token: Tensor, cache: Cache) -> tuple[PerCoordinateDistribution, Tensor]:
         """Action distribution and values (batch,) after the newest ``token`` (batch, dim, features)."""
-        h = self._hidden(token, cache)
+        h = self.transformer.step(token, cache)
         return self._distribution(h, token), self._values(h)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -104,8 +107,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
             Values, log-probabilities and entropies, each (batch * steps,), steps running fastest.
         """
         assert isinstance(obs, Tensor)
-        h = self.transformer(obs.transpose(1, 2).flatten(0, 1))  # (batch * dim, steps, width)
-        h = h.unflatten(0, (len(obs), -1)).transpose(1, 2)
+        h = self.transformer(obs.transpose(1, 2)).transpose(1, 2)  # (batch, steps, dim, width)
         distribution = self._distribution(h.flatten(0, 1), obs.flatten(0, 1))
         return self._values(h).flatten(), distribution.log_prob(actions.flatten(0, 1)), distribution.entropy()
 
@@ -146,11 +148,8 @@ class TrajectoryPolicy(ActorCriticPolicy):
             actions = distribution.get_actions(deterministic).clamp(-1, 1).cpu().numpy()
         return (actions[0] if single else actions), (tokens, length)
 
-    def _hidden(self, token: Tensor, cache: Cache) -> Tensor:
-        return self.transformer.step(token.flatten(0, 1), cache).view(*token.shape[:2], -1)
-
     def _distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
-        return self.action_dist.proba_distribution(self.action_net(h), token[..., -1])
+        return self.action_dist.proba_distribution(self.action_net(h), token[..., -2:])
 
     def _values(self, h: Tensor) -> Tensor:
         return self.value_net(h).squeeze(-1).mean(-1)

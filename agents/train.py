@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
-from rich.table import Table
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import configure
 
@@ -19,10 +18,11 @@ from agents.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Valid
 from agents.checkpoint import load_checkpoint, write_atomically
 from agents.config import PRESETS, TrainConfig
 from agents.episodic_ppo import EpisodicPPO
+from agents.judge import print_scores, scores_of, yardsticks
 from agents.policy import TrajectoryPolicy
 from agents.runner import Optimizer
 from agents.validation import Score, ValidationSet
-from agents.vec_env import GymnasiumVecEnv
+from agents.vec_env import AlternatingVecEnv
 from pop_envs.pop_env import POPVectorEnv
 from pop_envs.prior import PRIORS
 
@@ -80,8 +80,8 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
     validation.validate()
-    scores = {name: _judge(chosen, optimizer) for name, chosen in sets.items()}
-    _print_scores(scores)
+    scores = {name: {**scores_of("POP", optimizer, chosen), **yardsticks(chosen)} for name, chosen in sets.items()}
+    print_scores(scores, console)
     console.print(f"{clock.functions:,} functions in {clock.seconds / 60:.1f} minutes; checkpoint in {config.folder}")
     return scores
 
@@ -108,28 +108,37 @@ def _command(config: TrainConfig) -> str:
     usual = asdict(PRESETS.get(config.preset, PRESETS["quick"])[1])
     words = ["python", "-m", "agents.train", config.preset]
     for name, value in asdict(config).items():
-        if name != "resume" and value != usual[name]:
-            words += ["--" + name.replace("_", "-"), str(value)]
+        if name == "resume" or value == usual[name]:
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append("--" + option if value else "--no-" + option)
+        else:
+            words += ["--" + option, *map(str, value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
 
 
-def _environment(config: TrainConfig) -> GymnasiumVecEnv:
-    return GymnasiumVecEnv(
-        POPVectorEnv(
-            config.episodes,
-            dim=config.dim,
-            budget=config.budget,
-            prior=config.prior,
-            reward=config.reward,
-            step_rule=config.step_rule,
-            tokens=config.tokens,
-            observation="token",
-            device=config.device,
-        )
+def _environment(config: TrainConfig) -> AlternatingVecEnv:
+    return AlternatingVecEnv([_vector_env(config, dim) for dim in config.dims])
+
+
+def _vector_env(config: TrainConfig, dim: int) -> POPVectorEnv:
+    # Fewer functions of more coordinates, so that every update takes the same time and memory.
+    share = config.batch_episodes * config.dims[0] // dim
+    return POPVectorEnv(
+        max(1, share) * (config.episodes // config.batch_episodes),
+        dim=dim,
+        budget=config.budget,
+        prior=config.prior,
+        reward=config.reward,
+        step_rule=config.step_rule,
+        tokens=config.tokens,
+        observation="token",
+        device=config.device,
     )
 
 
-def _seed_all(config: TrainConfig, env: GymnasiumVecEnv, functions: int) -> None:
+def _seed_all(config: TrainConfig, env: AlternatingVecEnv, functions: int) -> None:
     """Seeds a part of a training: the functions after a resumption are others than those before."""
     env_seed, torch_seed, numpy_seed = np.random.SeedSequence([config.seed, functions]).generate_state(3)
     env.seed(int(env_seed))
@@ -150,7 +159,7 @@ def _new(config: TrainConfig) -> EpisodicPPO:
         gae_lambda=config.gae_lambda,
         clip_range=config.clip,
         ent_coef=config.entropy,
-        policy_kwargs={"head": config.head, "width": config.width, "depth": config.depth, "heads": config.heads},
+        policy_kwargs={name: getattr(config, name) for name in ("head", "width", "depth", "heads", "mixing")},
         device=config.device,
     )
 
@@ -162,30 +171,6 @@ def _resume(config: TrainConfig) -> tuple[EpisodicPPO, float]:
     card = load_checkpoint(config.folder)[1]
     _seed_all(config, env, card.functions)
     return model, card.seconds
-
-
-def _judge(chosen: ValidationSet, optimizer: Optimizer) -> dict[str, Score]:
-    return {
-        "POP": chosen.score(chosen.policy(optimizer, deterministic=True)),
-        "POP, sampled": chosen.score(chosen.policy(optimizer)),
-        "Adam": chosen.score(chosen.adam()),
-        "random search": chosen.score(chosen.random_search()),
-    }
-
-
-def _print_scores(scores: dict[str, dict[str, Score]]) -> None:
-    table = Table(title="On validation functions of the priors: mean ± standard error")
-    table.add_column("prior")
-    table.add_column("method")
-    table.add_column("NI", justify="right")
-    table.add_column("log10 regret", justify="right")
-    for prior, by_method in scores.items():
-        for method, score in by_method.items():
-            ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"
-            regret = f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}"
-            table.add_row(prior, method, ni, regret)
-        table.add_section()
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -14,22 +14,27 @@ class Cache:
 
     Args:
         transformer: Whose layers it serves.
-        batch: Number of sequences.
+        batch: Number of runs.
+        dim: Number of coordinates.
         length: Steps it can hold.
     """
 
-    def __init__(self, transformer: TrajectoryTransformer, batch: int, length: int) -> None:
+    def __init__(self, transformer: TrajectoryTransformer, batch: int, dim: int, length: int) -> None:
         depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
         like = transformer.embed.weight
-        self.keys = like.new_empty(depth, batch, heads, length, width // heads)
+        self.keys = like.new_empty(depth, batch * dim, heads, length, width // heads)
         self.values = torch.empty_like(self.keys)
         self.length = 0
 
 
 class Block(nn.Module):
-    """Pre-norm self-attention and a feed-forward layer (GPT-2)."""
+    """Pre-norm self-attention and a feed-forward layer (GPT-2), which may mix coordinates.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Where they mix, the feed-forward layer reads the mean over the coordinates too (Zaheer et al., Deep
+    sets, 2017): any number of them, in any order.
+    """
+
+    def __init__(self, width: int, heads: int, mixing: bool) -> None:
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(width)
@@ -37,68 +42,75 @@ class Block(nn.Module):
         self.out = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width)
         self.up = nn.Linear(width, 4 * width)
+        self.mix = nn.Linear(width, 4 * width, bias=False) if mixing else None
         self.down = nn.Linear(4 * width, width)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Hidden states (batch, steps, width) to the same; step i looks at steps <= i."""
+        """Hidden states (batch, dim, steps, width) to the same; step i looks at steps <= i."""
         q, k, v = self._heads(h)
         return self._close(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
     def step(self, h: Tensor, keys: Tensor, values: Tensor, position: int) -> Tensor:
-        """The newest step (batch, 1, width), given the ``position`` earlier ones in the cache."""
+        """The newest step (batch, dim, 1, width), given the ``position`` earlier ones in the cache."""
         q, keys[:, :, position : position + 1], values[:, :, position : position + 1] = self._heads(h)
         seen = slice(position + 1)
         return self._close(h, F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen]))
 
     def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # (batch, steps, 3 * width) -> three of (batch, heads, steps, width / heads)
-        batch, steps, width = h.shape
-        qkv = self.qkv(self.norm1(h)).view(batch, steps, 3, self.heads, width // self.heads)
+        # (batch, dim, steps, 3 * width) -> three of (batch * dim, heads, steps, width / heads)
+        qkv = self.qkv(self.norm1(h)).flatten(0, 1).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.transpose(1, 3).unbind(2)
         return q, k, v
 
     def _close(self, h: Tensor, attended: Tensor) -> Tensor:
-        h = h + self.out(attended.transpose(1, 2).flatten(2))
-        return h + self.down(F.gelu(self.up(self.norm2(h)), approximate="tanh"))
+        h = h + self.out(attended.transpose(1, 2).flatten(2).view_as(h))
+        normed = self.norm2(h)
+        up = self.up(normed)
+        if self.mix is not None:
+            up = up + self.mix(normed.mean(1, keepdim=True))
+        return h + self.down(F.gelu(up, approximate="tanh"))
 
 
 class TrajectoryTransformer(nn.Module):
-    """Tokens of one coordinate's trajectory to hidden states, causally.
+    """Tokens of a trajectory to hidden states, causally, each coordinate for itself but for ``mixing``.
 
-    Time stands in the token, so there is no positional embedding and any length runs. Coordinates are
-    batch rows, so any dimension runs.
+    Time stands in the token, so there is no positional embedding and any length runs. Coordinates share
+    the weights, so any dimension runs.
 
     Args:
         num_features: Features of a token.
         width: Of the hidden states; a multiple of ``heads``.
         depth: Number of blocks.
         heads: Attention heads.
+        mixing: Whether coordinates see each other.
     """
 
-    def __init__(self, num_features: int, width: int = 64, depth: int = 3, heads: int = 4) -> None:
+    def __init__(
+        self, num_features: int, width: int = 64, depth: int = 3, heads: int = 4, mixing: bool = False
+    ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
         self.width, self.heads = width, heads
         self.embed = nn.Linear(num_features, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, mixing) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Whole trajectories (batch, steps, num_features) to hidden states (batch, steps, width)."""
+        """Whole trajectories (batch, dim, steps, num_features) to hidden states (batch, dim, steps, width)."""
         h = self.embed(tokens)
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
 
     def step(self, token: Tensor, cache: Cache) -> Tensor:
-        """The newest token (batch, num_features) to its hidden state (batch, width); extends ``cache``."""
-        h = self.embed(token)[:, None]
+        """The newest token (batch, dim, num_features) to its hidden state (batch, dim, width); extends ``cache``."""
+        h = self.embed(token)[:, :, None]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             assert isinstance(block, Block)
             h = block.step(h, keys, values, cache.length)
         cache.length += 1
-        return self.norm(h)[:, 0]
+        return self.norm(h)[:, :, 0]
 
 
 def last_hidden(transformer: TrajectoryTransformer, tokens: Tensor, length: Tensor) -> Tensor:
@@ -113,7 +125,6 @@ def last_hidden(transformer: TrajectoryTransformer, tokens: Tensor, length: Tens
         Hidden states (batch, dim, width).
     """
     longest = int(length.max())
-    batch, _, dim, _ = tokens.shape
-    h = transformer(tokens[:, :longest].transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, dim))
-    newest = (length - 1)[:, None, None, None].expand(-1, dim, 1, h.shape[-1])
+    h = transformer(tokens[:, :longest].transpose(1, 2))
+    newest = (length - 1)[:, None, None, None].expand(-1, h.shape[1], 1, h.shape[-1])
     return h.gather(2, newest)[:, :, 0]

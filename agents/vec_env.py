@@ -30,9 +30,7 @@ class GymnasiumVecEnv(VecEnv):
     actions: NDArray[Any]
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        mode = env.metadata.get("autoreset_mode")
-        if mode is not AutoresetMode.SAME_STEP:
-            raise ValueError(f"expected a vector environment with autoreset_mode SAME_STEP, got {mode}")
+        _demand_same_step(env)
         self.env = env  # before super(), which asks for the render mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
@@ -114,6 +112,57 @@ class GymnasiumVecEnv(VecEnv):
     def _demand_all(self, indices: VecEnvIndices) -> None:
         if sorted(self._chosen(indices)) != list(range(self.num_envs)):
             raise ValueError("the sub-environments of a batched environment share their state: leave indices out")
+
+
+class AlternatingVecEnv(GymnasiumVecEnv):
+    """Vector environments that take turns, an episode each; they may differ in size, dimension and budget.
+
+    Its spaces and its number of sub-environments are those of the one whose turn it is.
+
+    Args:
+        envs: As ``GymnasiumVecEnv`` takes them; all episodes of one must end together.
+    """
+
+    def __init__(self, envs: Sequence[VectorEnv[Any, Any, Any]]) -> None:
+        self.envs = list(envs)
+        for env in self.envs:
+            _demand_same_step(env)
+        self._waiting: list[VecEnvObs] = []
+        super().__init__(envs[0])
+
+    def reset(self) -> VecEnvObs:
+        """Restarts all environments, the first of which has the next turn; see ``VecEnv``."""
+        seed = self._seeds[0]
+        seeds = [None if seed is None else int(s) for s in np.random.SeedSequence(seed).generate_state(len(self.envs))]
+        self._waiting = [env.reset(seed=seed)[0] for env, seed in zip(self.envs, seeds, strict=True)]
+        self._reset_seeds()
+        return self._turn_to(0)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """See ``VecEnv``; after an episode's end the observations are those of the next environment."""
+        observations, rewards, dones, infos = super().step_wait()
+        if dones.all():
+            index = self.envs.index(self.env)
+            self._waiting[index] = observations
+            observations = self._turn_to((index + 1) % len(self.envs))
+        return observations, rewards, dones, infos
+
+    def close(self) -> None:
+        """See ``VecEnv``."""
+        for env in self.envs:
+            env.close()
+
+    def _turn_to(self, index: int) -> VecEnvObs:
+        self.env = self.envs[index]
+        self.num_envs = self.env.num_envs
+        self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
+        return self._waiting[index]
+
+
+def _demand_same_step(env: VectorEnv[Any, Any, Any]) -> None:
+    mode = env.metadata.get("autoreset_mode")
+    if mode is not AutoresetMode.SAME_STEP:
+        raise ValueError(f"expected a vector environment with autoreset_mode SAME_STEP, got {mode}")
 
 
 def _row(batch: dict[str, Any], i: int) -> dict[str, Any]:

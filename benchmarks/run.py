@@ -1,6 +1,6 @@
 """The benchmark's command line: ``python -m benchmarks.run`` runs a sweep, resumably, and reports on it.
 
-A sweep is a list of independent chunks, one per method, function and budget. Each writes its own
+A sweep is a list of independent chunks, one per method, block of problems and budget. Each writes its own
 part file in one atomic step, so that a run killed anywhere goes on where it stopped and ends with
 the same results file.
 """
@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import analysis
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
-from benchmarks.problems import Problem, vlse_problem
-from benchmarks.sweep import Method, Sweep, methods
-from pop_envs.measures import log10_regret, normalized_improvement
+from benchmarks.problems import Problem, block_problems
+from benchmarks.sweep import Method, Sweep, blocks, methods
+from pop_envs.prior import PRIORS
 
-_DESCRIPTION = "Runs every method on every VLSE function from the same starts, and judges them by the best value found."
+_DESCRIPTION = "Runs every method on every function from the same starts, and judges them by the best value found."
+
+COLUMNS = (
+    *("method", "function", "group", "dim", "budget", "start", "seed", "evaluations"),
+    *("y0", "y_best", "f_min", "f_ref", "ni", "log10_regret", "seconds", "error", "trace"),
+)
+"""Of the results file."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """All runs of one method on one function with one budget."""
+    """All runs of one method on one block of problems with one budget."""
 
     method: Method
-    function: str
+    block: str
     budget: int
     starts: int
     seed: int
@@ -52,15 +58,20 @@ def start_point(problem: Problem, start: int, seed: int) -> Array:
     return _generator(seed, problem.name, start).uniform(-1.0, 1.0, problem.dim)
 
 
+def method_generator(method: Method, problem: Problem, start: int, budget: int, seed: int) -> np.random.Generator:
+    """The generator that a method has for one run."""
+    return _generator(seed, method.name, problem.name, start, budget)
+
+
 def run_once(method: Method, problem: Problem, start: int, budget: int, seed: int) -> dict[str, Any]:
-    """One run as one row of the results file; a function of its arguments, apart from the seconds.
+    """One run as one row of the results, but for the measures; a function of its arguments, apart from the seconds.
 
     A method that raises has failed: the row carries its message and the value of the start.
     """
     x0 = start_point(problem, start, seed)
     y0 = Evaluator(problem.objective, x0, budget)(x0)[0]
     evaluator = Evaluator(problem.objective, x0, budget)
-    rng = _generator(seed, method.name, problem.name, start, budget)
+    rng = method_generator(method, problem, start, budget, seed)
     error = ""
     began = time.perf_counter()
     try:
@@ -86,8 +97,6 @@ def run_once(method: Method, problem: Problem, start: int, budget: int, seed: in
         "y_best": trace[-1],
         "f_min": problem.f_min,
         "f_ref": problem.f_ref,
-        "ni": float(normalized_improvement(y0, trace[-1], problem.f_min)),
-        "log10_regret": float(log10_regret(trace[-1], problem.f_min, problem.f_ref)),
         "seconds": seconds,
         "error": error,
         "trace": trace,
@@ -102,7 +111,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
         console: Where the progress bar is drawn; None draws none.
 
     Returns:
-        The results, one row per run, ordered by method, function, budget and start.
+        The results, one row per run, ordered by method, block, budget, function and start.
 
     Raises:
         ValueError: If ``sweep.out`` holds results of other settings.
@@ -111,12 +120,13 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     parts = sweep.out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     _check_identity(sweep, chosen)
+    order = blocks(sweep)
     chunks = [
-        Chunk(method, function, budget, sweep.starts, sweep.seed, parts / f"{method.name}-{function}-{budget}.parquet")
-        for method, function, budget in itertools.product(chosen, sweep.functions, sweep.budgets)
+        Chunk(method, block, budget, sweep.starts, sweep.seed, parts / f"{method.name}-{block}-{budget}.parquet")
+        for method, block, budget in itertools.product(chosen, order, sweep.budgets)
     ]
-    # Function by function, so that slow methods spread evenly and the time left is foreseeable.
-    waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: sweep.functions.index(c.function))
+    # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
+    waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: order.index(c.block))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -132,6 +142,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
             progress.advance(task)
 
     results = pd.concat([pd.read_parquet(chunk.part) for chunk in chunks], ignore_index=True)
+    results = analysis.with_measures(analysis.with_lowest_minima(results))[list(COLUMNS)]
     _write_atomically(results, sweep.out / "results.parquet")
     return results
 
@@ -139,8 +150,10 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
 def _run_chunk(chunk: Chunk) -> None:
     # One thread a process: more would fight over the cores, and could round differently.
     torch.set_num_threads(1)
-    problem = vlse_problem(chunk.function)
-    rows = [run_once(chunk.method, problem, start, chunk.budget, chunk.seed) for start in range(chunk.starts)]
+    rows = [
+        run_once(chunk.method, problem, start, chunk.budget, chunk.seed)
+        for problem, start in itertools.product(block_problems(chunk.block), range(chunk.starts))
+    ]
     _write_atomically(pd.DataFrame(rows), chunk.part)
 
 
@@ -151,9 +164,10 @@ def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _check_identity(sweep: Sweep, chosen: Iterable[Method]) -> None:
-    """Refuses a folder of other settings; further methods, functions and budgets may join the old ones."""
+    """Refuses a folder of other settings; further methods, problems and budgets may join the old ones."""
     path = sweep.out / "sweep.json"
     identity = {"starts": sweep.starts, "seed": sweep.seed, **{f"method {m.name}": m.identity for m in chosen}}
+    identity |= {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items() if name in sweep.suite}
     # Through JSON and back, so that equal settings compare equal.
     identity = json.loads(json.dumps(identity))
     old = json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -6,12 +6,15 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from agents.checkpoint import WEIGHTS
 from agents.optimizer import DEFAULT_CHECKPOINT
 from benchmarks import vlse
+from benchmarks.problems import prior_blocks
 from benchmarks.rivals import RIVALS, Rival, tuned
+
+Suite = Literal["vlse", "gp", "wide"]
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -25,7 +28,10 @@ class Sweep:
             is listed under NAME, by default the folder's name. Without any, the one that ships.
         methods: Methods to compare; "pop" stands for every checkpoint.
         without: Methods to leave out of the above.
+        suite: What to run on: "vlse" are the 47 functions, "gp" and "wide" unseen functions of these priors.
         functions: VLSE functions to run on.
+        dims: Dimensions of the priors' functions.
+        count: Number of functions of each prior in each dimension.
         starts: Number of starts per function, uniform in the box and the same for all methods.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
         seed: Seed of the starts and of the methods.
@@ -36,7 +42,10 @@ class Sweep:
     checkpoint: tuple[str, ...] = ()
     methods: tuple[str, ...] = tuple(RIVALS)
     without: tuple[str, ...] = ()
+    suite: tuple[Suite, ...] = ("vlse",)
     functions: tuple[str, ...] = field(default_factory=lambda: tuple(vlse.names()))
+    dims: tuple[int, ...] = (2,)
+    count: int = 256
     starts: int = 32
     budgets: tuple[int, ...] = (50,)
     seed: int = 0
@@ -46,14 +55,18 @@ class Sweep:
     def __post_init__(self) -> None:
         _require_known("methods", self.methods, tuple(RIVALS))
         _require_known("without", self.without, tuple(RIVALS))
+        _require_known("suite", self.suite, get_args(Suite))
         _require_known("functions", self.functions, tuple(vlse.names()))
-        if self.starts < 1 or not self.budgets or min(self.budgets) < 1 or self.seed < 0 or self.jobs == 0:
+        for name in ("suite", "functions", "dims", "budgets"):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"{name} must name at least one, and each only once, got {given}")
+        if min(self.starts, self.count, *self.dims, *self.budgets) < 1 or self.seed < 0 or self.jobs == 0:
             raise ValueError(
-                "starts, every budget and jobs must be at least 1 (jobs may be -1) and the seed at least 0, got "
-                f"starts={self.starts}, budgets={self.budgets}, jobs={self.jobs}, seed={self.seed}"
+                "starts, count, every dimension, every budget and jobs must be at least 1 (jobs may be -1) and the "
+                f"seed at least 0, got starts={self.starts}, count={self.count}, dims={self.dims}, "
+                f"budgets={self.budgets}, jobs={self.jobs}, seed={self.seed}"
             )
-        if len(set(self.budgets)) < len(self.budgets):
-            raise ValueError(f"every budget must be named once, got {self.budgets}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,20 @@ class Method:
     rival: Rival
     settings: dict[str, Any]
     identity: dict[str, Any]
+
+
+def blocks(sweep: Sweep) -> list[str]:
+    """Names of the blocks of problems of a sweep, for ``problems.block_problems``.
+
+    A VLSE function is a block of its own. The priors' functions are many, and faster to set up together.
+    """
+    named: list[str] = []
+    for suite in sweep.suite:
+        if suite == "vlse":
+            named += sweep.functions
+        else:
+            named += [block for dim in sweep.dims for block in prior_blocks(suite, dim, sweep.count)]
+    return named
 
 
 def methods(sweep: Sweep) -> list[Method]:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.problems import Problem, prior_problems
+from benchmarks.analysis import with_measures
+from benchmarks.problems import Problem, validation_problems
 from benchmarks.rivals import RIVALS
 from benchmarks.run import run_once
 from benchmarks.sweep import Method
@@ -69,15 +71,11 @@ class Score(NamedTuple):
 def score(name: str, learning_rate: float, problems: Sequence[Problem], budget: int, seed: int) -> Score:
     """Runs a rival once on each problem."""
     method = Method(name, RIVALS[name], {"learning_rate": learning_rate}, {})
-    runs = [run_once(method, problem, 0, budget, seed) for problem in problems]
-    failed = [run["error"] for run in runs if run["error"]]
-    if failed:
-        raise RuntimeError(f"{name} failed with learning rate {learning_rate}: {failed[0]}")
-    return Score(
-        learning_rate,
-        round(float(np.mean([run["ni"] for run in runs])), 4),
-        round(float(np.mean([run["log10_regret"] for run in runs])), 3),
-    )
+    runs = with_measures(pd.DataFrame([run_once(method, problem, 0, budget, seed) for problem in problems]))
+    failed = runs.loc[runs["error"] != "", "error"]
+    if len(failed):
+        raise RuntimeError(f"{name} failed with learning rate {learning_rate}: {failed.iloc[0]}")
+    return Score(learning_rate, round(float(runs["ni"].mean()), 4), round(float(runs["log10_regret"].mean()), 3))
 
 
 def best(scores: Sequence[Score]) -> Score:
@@ -88,7 +86,7 @@ def best(scores: Sequence[Score]) -> Score:
 def tune(tuning: Tuning) -> dict[str, list[Score]]:
     """The scores of the whole grid, by method."""
     problems = [
-        problem for prior in PRIORS.values() for problem in prior_problems(prior(), tuning.functions, tuning.dim)
+        problem for prior in PRIORS.values() for problem in validation_problems(prior(), tuning.functions, tuning.dim)
     ]
     grid = [float(f"{rate:.3g}") for rate in np.geomspace(tuning.lowest, tuning.highest, tuning.points)]
     jobs = track([(name, rate) for name in TUNED_METHODS for rate in grid], "tuning")

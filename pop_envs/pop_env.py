@@ -96,13 +96,24 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     | 19  | `action`                     | The last action                                               | [-1, 1]  |
     | 20  | `descent outcome`            | The descent's newest point: better, not, or a departure       | 1, 0, -1 |
     | 21  | `log descent gap`            | Log of the descent's best value minus $\min y$ over $S$       | [0, 2]   |
-    | 22  | `log descent gain`           | Log of the fall over $S$ that the slope promises its next step | [-2, 2] |
-    | 23  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
-    | 24  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
+    | 22  | `log descent gain`           | Log of the fall over $S$ that slope and next step promise     | [-2, 2]  |
+    | 23  | `log descent promise`        | Log of gap minus gain over $S$; negative is a new best        | [-2, 2]  |
+    | 24  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
+    | 25  | `forecast`                   | The scout's forecast at its target, over the range of values  | [0, 1]   |
+    | 26  | `clearance`                  | Distance from the scout's target to the nearest point seen    | [0, 2]   |
+    | 27  | `scout`                      | The action that leads to the scout's target                   | [-1, 1]  |
+    | 28  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
 
     The quasi-Newton step leads to the target of a descent by limited-memory BFGS in a trust region. The descent
     goes along with the run: a point near its target is one of its own, better or not, and a point far from it is
     a departure, from which it begins anew.
+
+    The scout looks at the whole box, at 64 spread-out points of which the start is one. It forecasts at each of
+    them the mean of the values seen, weighted by the inverse squared distance, from 0 for the lowest of them to 1
+    for the highest. The clearance of a point is its distance to the nearest point seen, a root mean square over
+    coordinates. The target is where the forecast less the clearance, in units of the largest clearance, is lowest:
+    where values are low, little is known, or both. The action goes to a target that lies behind off the wall ahead;
+    eq. 4, whose walls do not reflect, gets as far as its signs allow.
 
     ## Rewards
 
@@ -173,6 +184,8 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     - Prior-fitted Optimizer Policies, [arXiv:2602.15473](https://arxiv.org/abs/2602.15473).
     - Nocedal and Wright, Numerical Optimization, section 7.2 (the quasi-Newton step).
+    - Shepard, A two-dimensional interpolation function for irregularly-spaced data, 1968 (the scout's forecast).
+    - Bemporad, Global optimization via inverse distance weighting and radial basis functions, 2020 (its target).
 
     ## Version History
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pop_envs.descent import Descent
+from pop_envs.descent import NEAR, Descent
 from pop_envs.objective import Objective
 
 NUM_PROBES = 64
@@ -51,7 +51,7 @@ def reference_minimum(objective: Objective, device: torch.device | str = "cpu", 
 
 def _descend(objective: Objective, x: Tensor) -> Tensor:
     """Lowest values (batch,) on descents from ``x`` (batch, dim)."""
-    descent = Descent.start(x, *_evaluate(objective, x)[:2])
+    descent = Descent.start(x, *_evaluate(objective, x)[:2], NEAR)
     for _ in range(_ITERATIONS):
         descent.observe(descent.target, *_evaluate(objective, descent.target))
     return descent.y

@@ -36,8 +36,15 @@ class StepRule(ABC):
         """Signs (batch, dim) of the move."""
 
     @abstractmethod
-    def read_out(self, run: Trajectory) -> Tensor:
-        """The action (batch, dim) that makes the quasi-Newton step as far as the rule can make it."""
+    def read_out(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
+        """The action (batch, dim) that leads to ``target`` (batch, dim) as far as the rule can make it.
+
+        Args:
+            run: The runs.
+            target: Points of the box.
+            bounce: Whether what lies behind may be reached off the wall ahead, where walls reflect. Such
+                a way is long, and noise in the action moves its end by much.
+        """
 
 
 class GradientStep(StepRule):
@@ -58,10 +65,10 @@ class GradientStep(StepRule):
         """See ``StepRule``; 0 where the slope is."""
         return -run.g.sign()
 
-    def read_out(self, run: Trajectory) -> Tensor:
-        """See ``StepRule``."""
+    def read_out(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
+        """See ``StepRule``; walls do not reflect."""
         slope = run.slope
-        downhill = (-run.newton * slope.sign()).clamp(min=1e-300)
+        downhill = ((run.x - target) * slope.sign()).clamp(min=1e-300)
         return ((downhill / slope.abs().clamp(min=1e-300)).log() / self._HALF_RANGE).clamp(-1, 1)
 
 
@@ -90,9 +97,13 @@ class SignedStep(StepRule):
         """See ``StepRule``."""
         return self.direction(run) * self.size(action)
 
-    def read_out(self, run: Trajectory) -> Tensor:
+    def read_out(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
         """See ``StepRule``."""
-        length = (run.newton * self.direction(run)).clamp(min=1e-300)
+        direction = self.direction(run)
+        length = (target - run.x) * direction
+        if bounce:
+            length = torch.where(length < 0, 2 - (run.x + target) * direction, length)
+        length = length.clamp(min=1e-300)
         return ((length.log() - self._CENTER) / self._HALF_RANGE).clamp(-1, 1)
 
     def direction(self, run: Trajectory) -> Tensor:

@@ -24,14 +24,16 @@ class Tokens(ABC):
     features: ClassVar[tuple[str, ...]]
     descends: ClassVar[bool] = False
     """Whether they read the trajectory's quasi-Newton descent."""
+    scouts: ClassVar[bool] = False
+    """Whether they read the trajectory's scout."""
 
     def __init__(self, budget: int, step_rule: StepRule) -> None:
         self.budget = budget
         self.step_rule = step_rule
 
     def start(self, x: Tensor, y: Tensor, g: Tensor) -> Trajectory:
-        """Runs as in ``Trajectory.start``, with a quasi-Newton descent if tokens or step rule read it."""
-        return Trajectory.start(x, y, g, self.descends or self.step_rule.descends)
+        """Runs as in ``Trajectory.start``, with a descent and a scout if tokens or step rule read them."""
+        return Trajectory.start(x, y, g, self.descends or self.step_rule.descends, self.scouts)
 
     @abstractmethod
     def __call__(self, run: Trajectory) -> Tensor:
@@ -59,14 +61,16 @@ class PaperTokens(Tokens):
 
 
 class FullTokens(Tokens):
-    """The paper's quantities and their logarithms, differences, and the quasi-Newton read-out.
+    """The paper's quantities and their logarithms, differences, and two read-outs.
 
-    Signed logarithms make a precise step a linear function of the token. The last feature, ``newton``,
-    is the action that makes the quasi-Newton step under the environment's step rule.
+    Signed logarithms make a precise step a linear function of the token. The last two features,
+    ``scout`` and ``newton``, are the actions that lead to the scout's target and that make the
+    quasi-Newton step under the environment's step rule.
     """
 
     name = "full"
     descends = True
+    scouts = True
     features = (
         "time",
         "x",
@@ -91,13 +95,18 @@ class FullTokens(Tokens):
         "descent outcome",
         "log descent gap",
         "log descent gain",
+        "log descent promise",
         "log newton step",
+        "forecast",
+        "clearance",
+        "scout",
         "newton",
     )
 
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
         assert run.descent is not None
+        assert run.scout is not None
         x, unit = run.x, run.unit
         direction = self.step_rule.direction(run)
         slope, bend = run.slope, run.dg / unit
@@ -105,13 +114,14 @@ class FullTokens(Tokens):
         room = 1 - x * direction
         change = (run.dy[:, None] / unit).expand_as(x)
         best_y = run.best_y.where(run.best_y.isfinite(), run.y)
-        gaps = torch.stack([run.y - best_y, run.descent.y - best_y, run.descent.gain])[..., None] / unit
+        descent_gap, gain = run.descent.y - best_y, run.descent.gain
+        gaps = torch.stack([run.y - best_y, descent_gap, gain, descent_gap - gain])[..., None] / unit
         # What points along the direction of the coming move is positive, so that mirror images look alike.
         along = torch.stack([run.dx, bend, run.newton]) * direction
         sizes = torch.stack([slope.abs(), change, ahead, room])
         logs = _signed_log(torch.cat([sizes, gaps.expand(-1, *x.shape), along])).unbind()
         log_slope, log_change, log_ahead, log_room = logs[:4]
-        log_gap, log_descent, log_gain, log_move, log_bend, log_newton = logs[4:]
+        log_gap, log_descent, log_gain, log_promise, log_move, log_bend, log_newton = logs[4:]
         secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
         later = (run.t > 0)[:, None]
         columns = (
@@ -138,15 +148,19 @@ class FullTokens(Tokens):
             run.descent.outcome[:, None],
             log_descent,
             log_gain,
+            log_promise,
             log_newton,
-            self.step_rule.read_out(run),
+            run.scout.forecast[:, None],
+            run.scout.clearance[:, None],
+            self.step_rule.read_out(run, run.scout.target, bounce=True),
+            self.step_rule.read_out(run, run.descent.target),
         )
         return _stack(columns, x)
 
     def limits(self) -> tuple[float, ...]:
         """See ``Tokens``."""
         special = {"value": _z_limit(self.budget), "log scale growth": 5.0}
-        wide = ("room ahead", "best ahead", "log secant step")
+        wide = ("room ahead", "best ahead", "log secant step", "clearance")
         return tuple(
             special.get(name, 2.0 if name in wide or name.startswith("log ") else 1.0) for name in self.features
         )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pop_envs.descent import Descent
+from pop_envs.scout import Scout
 
 _LARGEST = 1e150  # what is larger counts as infinite: its square would be
 _FAINT = 1e-280  # a gradient made up before there is a real one, which any real one outshines
@@ -41,6 +42,7 @@ class Trajectory:
         dg: Last gradient change (batch, dim).
         dy: Last value change (batch,).
         descent: A quasi-Newton descent along the run; None where nobody asks for it.
+        scout: A model of the box that says where to look next; None where nobody asks for it.
     """
 
     t: Tensor
@@ -62,12 +64,13 @@ class Trajectory:
     dg: Tensor
     dy: Tensor
     descent: Descent | None
+    scout: Scout | None
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, g: Tensor, descend: bool = True) -> Trajectory:
+    def start(cls, x: Tensor, y: Tensor, g: Tensor, descend: bool = True, scout: bool = True) -> Trajectory:
         """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
 
-        Without ``descend`` there is no quasi-Newton descent, which saves a third of the time.
+        Without ``descend`` there is no quasi-Newton descent, without ``scout`` no scout, which saves time.
         """
         valid = _usable(y)
         y = torch.where(valid, y, 0.0)
@@ -93,6 +96,7 @@ class Trajectory:
             dg=still.clone(),
             dy=zero.clone(),
             descent=Descent.start(x, y.masked_fill(~valid, torch.inf), g) if descend else None,
+            scout=Scout.start(x, y) if scout else None,
         )
 
     def observe(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
@@ -133,6 +137,9 @@ class Trajectory:
         self.heading = _heading(x, g, self.dx)
         if self.descent is not None:
             self.descent.observe(x, y, g, valid)
+        if self.scout is not None:
+            self.scout.first = torch.where(seen, self.scout.first, y)
+            self.scout.observe(x, y)
 
     @property
     def slope(self) -> Tensor:
@@ -156,6 +163,8 @@ class Trajectory:
         if self.descent is not None and other.descent is not None:
             _put(self.descent, index, other.descent)
             _put(self.descent.pairs, index, other.descent.pairs)
+        if self.scout is not None and other.scout is not None:
+            _put(self.scout, index, other.scout)
 
 
 def _usable(v: Tensor) -> Tensor:

@@ -28,10 +28,10 @@ def made_card(**changes):
         "functions": 7,
         "seconds": 1.5,
         "budget": 50,
-        "dim": 2,
+        "dims": (2,),
         "step_rule": "quasi_newton",
         "tokens": "full",
-        "policy": {"head": "mixture", "width": 16, "depth": 1, "heads": 2},
+        "policy": {"head": "mixture", "width": 16, "depth": 1, "heads": 2, "mixing": False},
         "prior": {"name": "gp"},
         "validation": {},
     }

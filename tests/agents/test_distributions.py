@@ -5,18 +5,22 @@ import torch
 
 from agents.distributions import DISTRIBUTIONS
 
+# Outputs of the mixture's head, and the read-outs.
+STEP_GATE, JUMP_GATE, STEP_FREE, JUMP_FREE, STEP_LOG_STD, JUMP_LOG_STD, JUMP_LOGIT = range(7)
+SCOUT, NEWTON = range(2)
+MIXTURES = {"mixture": (SCOUT, NEWTON), "unscouted": (NEWTON,), "free": ()}  # by their read-outs
+
 
 def drawn(name, batch, dim, seed=0, broad=True):
     """A distribution with random parameters; broad ones are wide enough to integrate on a grid."""
     generator = torch.Generator().manual_seed(seed)
     distribution = DISTRIBUTIONS[name]()
     outputs = torch.randn((1, dim, distribution.num_outputs), generator=generator, dtype=torch.float64)
-    read_out = torch.rand((1, dim), generator=generator, dtype=torch.float64) * 2 - 1
+    read_outs = torch.rand((1, dim, 2), generator=generator, dtype=torch.float64) * 2 - 1
     if broad:
-        outputs[..., {"gaussian": [1], "mixture": [2, 4]}[name]] = 1.5 + torch.rand(
-            (1,), generator=generator, dtype=torch.float64
-        )
-    return distribution.proba_distribution(outputs.expand(batch, -1, -1), read_out.expand(batch, -1))
+        log_stds = [1] if name == "gaussian" else [STEP_LOG_STD, JUMP_LOG_STD]
+        outputs[..., log_stds] = 1.5 + torch.rand((1,), generator=generator, dtype=torch.float64)
+    return distribution.proba_distribution(outputs.expand(batch, -1, -1), read_outs.expand(batch, -1, -1))
 
 
 def grid(dim, reach=7.0):
@@ -53,15 +57,36 @@ def test_entropy_is_no_lower_than_the_integral(name, dim, seed):
 
 
 def test_entropy_of_the_mixture_is_exact_for_components_that_coincide_or_lie_far_apart():
-    outputs = torch.zeros(2, 3, 6, dtype=torch.float64)
-    outputs[..., 0] = 30.0  # the gate lets the read-out through
-    outputs[1, :, 3] = 50.0  # a far jump
-    read_out = torch.zeros(2, 3, dtype=torch.float64)
-    distribution = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_out)
+    outputs, read_outs = torch.zeros(2, 3, 7, dtype=torch.float64), torch.zeros(2, 3, 2, dtype=torch.float64)
+    outputs[..., [STEP_GATE, JUMP_GATE]] = 30.0  # the gates let the read-outs through
+    read_outs[1, :, SCOUT] = 50.0  # a far jump
+    distribution = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_outs)
     one = 3 * (distribution.log_stds[0, 0, 0] + 0.5 * math.log(2 * math.pi * math.e))
     coincide, apart = distribution.entropy()
     assert coincide == pytest.approx(float(one))
     assert apart == pytest.approx(float(one) + math.log(2))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize(("head", "led"), MIXTURES.items())
+def test_density_of_a_mixture_is_that_of_its_parts(dim, head, led):
+    generator = torch.Generator().manual_seed(0)
+    outputs, read_outs, actions = (
+        2 * torch.randn((50, dim, *shape), generator=generator, dtype=torch.float64) for shape in ((7,), (2,), ())
+    )
+    distribution = DISTRIBUTIONS[head]().proba_distribution(outputs, read_outs)
+
+    def part(gate, free, log_std, read_out):
+        k = outputs[..., gate].sigmoid() if read_out in led else 0
+        mean = k * read_outs[..., read_out] + (1 - k) * outputs[..., free]
+        std = (7 * outputs[..., log_std].sigmoid() - 7).exp()  # from e^-7 to 1
+        return torch.distributions.Normal(mean, std).log_prob(actions).sum(-1)
+
+    step = part(STEP_GATE, STEP_FREE, STEP_LOG_STD, NEWTON)
+    jump = part(JUMP_GATE, JUMP_FREE, JUMP_LOG_STD, SCOUT)
+    weight = outputs[..., JUMP_LOGIT].mean(-1).sigmoid()
+    expected = torch.logaddexp((1 - weight).log() + step, weight.log() + jump)
+    torch.testing.assert_close(distribution.log_prob(actions), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_samples_have_the_density(name):
@@ -82,41 +107,68 @@ def test_samples_come_from_the_generator(name):
 
 
 def test_coordinates_jump_together():
-    outputs = torch.zeros(1000, 4, 6)
-    outputs[..., 2] = outputs[..., 4] = -30.0  # the finest deviation
-    outputs[..., 3] = 5.0
-    outputs[:, 0, 5], outputs[:, 1, 5] = 2.0, -2.0  # the mean logit is 0
+    outputs = torch.zeros(1000, 4, 7)
+    outputs[..., [STEP_GATE, JUMP_GATE, STEP_LOG_STD, JUMP_LOG_STD]] = -30.0  # shut, and the finest deviation
+    outputs[..., JUMP_FREE] = 5.0
+    outputs[:, 0, JUMP_LOGIT], outputs[:, 1, JUMP_LOGIT] = 2.0, -2.0  # the mean logit is 0
     torch.manual_seed(0)
-    jumped = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, torch.zeros(1000, 4)).sample() > 2.5
+    jumped = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, torch.zeros(1000, 4, 2)).sample() > 2.5
     assert torch.equal(jumped.any(1), jumped.all(1))
     assert jumped[:, 0].float().mean() == pytest.approx(0.5, abs=0.06)
 
 
 def test_mode_is_the_mean_of_the_likelier_component():
-    outputs = torch.zeros(2, 2, 6)
-    outputs[..., 0] = 30.0
-    outputs[..., 3] = 0.8
-    outputs[0, :, 5], outputs[1, :, 5] = -1.0, 1.0
-    read_out = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
-    mode = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_out).mode()
+    outputs = torch.zeros(2, 2, 7)
+    outputs[..., STEP_GATE], outputs[..., JUMP_GATE] = 30.0, -30.0
+    outputs[..., JUMP_FREE] = 0.8
+    outputs[0, :, JUMP_LOGIT], outputs[1, :, JUMP_LOGIT] = -1.0, 1.0
+    read_outs = torch.zeros(2, 2, 2)
+    read_outs[..., NEWTON] = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    mode = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_outs).mode()
     torch.testing.assert_close(mode, torch.tensor([[0.1, 0.2], [0.8, 0.8]]))
 
 
-def test_untrained_mixture_steps_to_the_read_out_and_sometimes_jumps():
+@pytest.mark.parametrize(
+    ("logit", "gate", "read_out"), [(-30.0, STEP_GATE, NEWTON), (30.0, JUMP_GATE, SCOUT)], ids=["step", "jump"]
+)
+def test_an_open_gate_leads_to_the_read_out_and_a_shut_one_to_the_free_mean(logit, gate, read_out):
     torch.manual_seed(0)
-    distribution = DISTRIBUTIONS["mixture"]()
+    outputs, read_outs = torch.randn(500, 3, 7), torch.rand(500, 3, 2) * 2 - 1
+    outputs[..., [STEP_LOG_STD, JUMP_LOG_STD]] = -30.0  # the finest deviation, e^-7
+    outputs[..., JUMP_LOGIT] = logit
+    free = gate + STEP_FREE - STEP_GATE
+    for opening, expected in ((30.0, read_outs[..., read_out]), (-30.0, outputs[..., free])):
+        outputs[..., gate] = opening
+        distribution = DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_outs)
+        torch.testing.assert_close(distribution.mode(), expected)
+        assert (distribution.sample() - expected).abs().max() < 5 * math.exp(-7)
+    outputs[..., gate] = math.log(3)  # three quarters
+    mixed = 0.75 * read_outs[..., read_out] + 0.25 * outputs[..., free]
+    torch.testing.assert_close(DISTRIBUTIONS["mixture"]().proba_distribution(outputs, read_outs).mode(), mixed)
+
+
+@pytest.mark.parametrize(("head", "led"), MIXTURES.items())
+def test_untrained_mixtures_step_to_the_one_read_out_and_sometimes_jump_to_the_other(head, led):
+    torch.manual_seed(0)
+    distribution = DISTRIBUTIONS[head]()
     net = distribution.proba_distribution_net(16)
-    read_out = torch.linspace(-0.9, 0.5, 50)[:, None]
+    read_outs = torch.stack([torch.linspace(0.9, -0.5, 50), torch.linspace(-0.9, 0.5, 50)], -1)[:, None]
     with torch.no_grad():
-        distribution.proba_distribution(net(torch.randn(50, 1, 16)), read_out)
-    assert (distribution.mode() - read_out).abs().max() < 0.1
+        distribution.proba_distribution(net(torch.randn(50, 1, 16)), read_outs)
+    step, jump = distribution.means.unbind(-1)
+    assert torch.equal(distribution.mode(), step)
+    # What no read-out leads goes a middle way, and scatters more.
+    assert (step - (read_outs[..., NEWTON] if NEWTON in led else 0.5)).abs().max() < 0.15
+    assert (jump - (read_outs[..., SCOUT] if SCOUT in led else 0.86)).abs().max() < 0.15
+    broad = (distribution.log_stds > math.log(0.04)).flatten(0, 1)
+    assert broad.all(0).tolist() == broad.any(0).tolist() == [NEWTON not in led, SCOUT not in led]
     assert distribution.log_weights[:, 1].exp().mean() == pytest.approx(0.1, abs=0.01)
 
 
 def test_deviations_stay_in_their_bounds_and_keep_a_slope(name):
     distribution = DISTRIBUTIONS[name]()
     outputs = torch.full((1, 1, distribution.num_outputs), 12.0, requires_grad=True)
-    distribution.proba_distribution(outputs, torch.zeros(1, 1)).entropy().sum().backward()
+    distribution.proba_distribution(outputs, torch.zeros(1, 1, 2)).entropy().sum().backward()
     log_stds = distribution.log_std if name == "gaussian" else distribution.log_stds
     assert log_stds.max() <= 0
     assert outputs.grad.abs().amax() > 0
@@ -124,9 +176,9 @@ def test_deviations_stay_in_their_bounds_and_keep_a_slope(name):
 
 def test_sb3_idiom_agrees_with_itself(name):
     distribution = DISTRIBUTIONS[name]()
-    outputs, read_out = torch.randn(7, 2, distribution.num_outputs), torch.zeros(7, 2)
-    actions, log_probs = distribution.log_prob_from_params(outputs, read_out)
+    outputs, read_outs = torch.randn(7, 2, distribution.num_outputs), torch.zeros(7, 2, 2)
+    actions, log_probs = distribution.log_prob_from_params(outputs, read_outs)
     torch.testing.assert_close(distribution.log_prob(actions), log_probs)
     torch.testing.assert_close(
-        distribution.actions_from_params(outputs, read_out, deterministic=True), distribution.mode()
+        distribution.actions_from_params(outputs, read_outs, deterministic=True), distribution.mode()
     )

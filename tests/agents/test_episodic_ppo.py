@@ -8,9 +8,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.episodic_ppo import EpisodeRolloutBuffer, EpisodicPPO
 from agents.policy import TrajectoryPolicy
-from agents.vec_env import GymnasiumVecEnv
+from agents.vec_env import AlternatingVecEnv, GymnasiumVecEnv
 from pop_envs import BoxObjective, GPPrior, POPEnv, POPVectorEnv
 
+TURNS = ((6, 2, 4), (4, 3, 5))  # runs, coordinates and steps of the environments that take turns
 SMALL = {"width": 8, "depth": 1, "heads": 2}
 FULL = {"tokens": "full", "step_rule": "signed"}
 
@@ -20,9 +21,13 @@ def env_of(num_envs=6, **options):
     return GymnasiumVecEnv(POPVectorEnv(num_envs, **options))
 
 
-def model_of(env=None, head="gaussian", seed=0, **options):
+def alternating(turns=TURNS, **options):
+    return AlternatingVecEnv([env_of(num, dim=dim, budget=budget, **options).env for num, dim, budget in turns])
+
+
+def model_of(env=None, head="gaussian", seed=0, mixing=False, **options):
     options = {"batch_episodes": 3, "n_epochs": 2, "learning_rate": 1e-3, **options}
-    shape = {"head": head, **SMALL}
+    shape = {"head": head, "mixing": mixing, **SMALL}
     return EpisodicPPO(TrajectoryPolicy, env or env_of(), seed=seed, policy_kwargs=shape, device="cpu", **options)
 
 
@@ -30,23 +35,66 @@ def weights_of(model):
     return torch.cat([weights.detach().flatten().clone() for weights in model.policy.parameters()])
 
 
+def rollouts(model, count):
+    """The rollout buffer after each of so many rollouts."""
+    _, callback = model._setup_learn(1)
+    for _ in range(count):
+        assert model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+        yield model.rollout_buffer
+
+
 def collected(model):
     """The rollout buffer after one rollout."""
-    _, callback = model._setup_learn(1)
-    assert model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
-    return model.rollout_buffer
+    return next(rollouts(model, 1))
 
 
-@pytest.mark.parametrize("dim", [1, 3])
-@pytest.mark.parametrize(("head", "options"), [("gaussian", {}), ("gaussian", FULL), ("mixture", FULL)])
-def test_the_first_pass_has_ratio_one(dim, head, options):
-    model = model_of(env_of(dim=dim, budget=12, **options), head)
-    buffer = collected(model)
-    for batch in buffer.get(model.batch_size):
+def check_the_first_pass(model):
+    """Before any update, probabilities and values are as in the rollout; returns the minibatches' shapes."""
+    shapes = []
+    for batch in model.rollout_buffer.get(model.batch_size):
         values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
         ratio = (log_probs - batch.old_log_prob).exp()
         torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
         torch.testing.assert_close(values, batch.old_values, atol=1e-5, rtol=0)
+        shapes.append(tuple(batch.actions.shape))
+    return shapes
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize(
+    ("head", "options"),
+    [
+        ("gaussian", {}),
+        ("gaussian", FULL),
+        ("mixture", FULL),
+        ("mixture", {"tokens": "full"}),
+        ("unscouted", FULL),
+        ("free", {}),
+    ],
+)
+@pytest.mark.parametrize("mixing", [False, True])
+def test_the_first_pass_has_ratio_one(dim, head, options, mixing):
+    model = model_of(env_of(dim=dim, budget=12, **options), head, mixing=mixing)
+    collected(model)
+    assert check_the_first_pass(model) == [(3, 12, dim)] * 2
+
+
+@pytest.mark.parametrize("mixing", [False, True])
+@pytest.mark.parametrize(
+    ("turns", "episodes"),
+    [
+        (TURNS, [3, 2]),  # as many minibatches of fewer episodes
+        (((6, 3, 4), (8, 2, 4)), [3, 4]),
+        (((6, 2, 4), (2, 3, 4), (6, 1, 3)), [3, 1, 3]),
+    ],
+)
+def test_the_first_pass_has_ratio_one_whosever_turn_it_is(turns, episodes, mixing):
+    model = model_of(alternating(turns, **FULL), "mixture", mixing=mixing)
+    for _, (turn, size) in zip(rollouts(model, 2 * len(turns)), 2 * [*zip(turns, episodes, strict=True)], strict=True):
+        num_envs, dim, budget = turn
+        shapes = check_the_first_pass(model)
+        assert shapes == [(size, budget, dim)] * (num_envs // size)
+        assert len(shapes) == 2
 
 
 @pytest.mark.parametrize(("episodes", "sizes"), [(2, [2, 2, 1]), (5, [5]), (None, [5])])
@@ -72,6 +120,30 @@ def test_minibatches_are_whole_episodes(episodes, sizes):
         for found, shift in zip(batch[2:6], (0.25, 0.5, 0.75, -0.25), strict=True):
             torch.testing.assert_close(found, expected.flatten() + shift)
     assert sorted(seen) == list(range(num_envs))
+
+
+@pytest.mark.parametrize(("steps", "num_envs", "token"), [(3, 5, (2, 4)), (7, 2, (3, 4)), (1, 1, (1, 9))])
+def test_a_buffer_is_fitted_to_other_episodes(steps, num_envs, token):
+    buffer = EpisodeRolloutBuffer(3, spaces.Box(-1, 1, (2, 4)), spaces.Box(-1, 1, (2,)), n_envs=5)
+    for t in range(3):
+        buffer.add(np.full((5, 2, 4), t), np.full((5, 2), t), *np.ones((2, 5)), *torch.ones(2, 5))
+    assert buffer.full
+    buffer.fit(steps, num_envs, token)
+    assert (buffer.pos, buffer.full) == (0, False)
+    assert buffer.observations.shape == (steps, num_envs, *token)
+    assert buffer.actions.shape == (steps, num_envs, token[0])
+    for name in ("rewards", "values", "log_probs", "advantages", "returns", "episode_starts"):
+        assert getattr(buffer, name).shape == (steps, num_envs), name
+        assert (getattr(buffer, name) == 0).all(), name
+    for t in range(steps):
+        assert not buffer.full
+        obs, action = np.full((num_envs, *token), t), np.full((num_envs, token[0]), t)
+        buffer.add(obs, action, *np.full((2, num_envs), t), *torch.full((2, num_envs), t))
+    assert buffer.full
+    (batch,) = buffer.get()
+    assert batch.observations.shape == (num_envs, steps, *token)
+    assert batch.actions.shape == (num_envs, steps, token[0])
+    assert batch.old_values.tolist() == [*range(steps)] * num_envs
 
 
 def test_minibatches_are_drawn_anew_each_pass():
@@ -104,6 +176,69 @@ def test_a_rollout_holds_what_the_environment_told():
         np.testing.assert_array_equal(buffer.rewards[t], rewards)
     assert dones.all()
     np.testing.assert_array_equal(model._last_obs, obs)
+
+
+def test_rollouts_hold_what_the_environments_told_in_their_turns():
+    model = model_of(alternating())
+    twin = alternating()
+    twin.seed(0)  # as the model seeds its own
+    obs = twin.reset()
+    for buffer, (num_envs, dim, budget) in zip(rollouts(model, 4), 2 * TURNS, strict=True):
+        assert buffer.actions.shape == (budget, num_envs, dim)
+        for t in range(budget):
+            np.testing.assert_array_equal(buffer.observations[t], obs)
+            obs, rewards, dones, _ = twin.step(buffer.actions[t].clip(-1, 1))
+            np.testing.assert_array_equal(buffer.rewards[t], rewards)
+        assert dones.all()
+        np.testing.assert_array_equal(model._last_obs, obs)
+
+
+def scored(model, monkeypatch):
+    """A list of the shapes of the actions in all minibatches that the model will be trained on."""
+    shapes, evaluate = [], model.policy.evaluate_actions
+    monkeypatch.setattr(
+        model.policy,
+        "evaluate_actions",
+        lambda obs, actions: shapes.append((*actions.shape,)) or evaluate(obs, actions),
+    )
+    return shapes
+
+
+ROUND = 6 * 4 + 4 * 5  # evaluations
+MINIBATCHES = [(3, 4, 2)] * 4 + [(2, 5, 3)] * 4  # of a round: two in each of two passes
+
+
+@pytest.mark.parametrize("mixing", [False, True])
+def test_it_trains_in_several_dimensions_in_turn(mixing, monkeypatch):
+    model = model_of(alternating(**FULL), "mixture", mixing=mixing)
+    before = {name: weights.clone() for name, weights in model.policy.state_dict().items()}
+    shapes = scored(model, monkeypatch)
+    model.learn(2 * ROUND)
+    assert model.num_timesteps == 2 * ROUND
+    assert shapes == 2 * MINIBATCHES
+    assert model.logger.name_to_value["train/n_updates"] == 4 * 2
+    for name, weights in model.policy.state_dict().items():
+        assert weights.isfinite().all()
+        assert not torch.equal(weights, before[name]), name
+
+
+def test_the_same_seed_gives_the_same_weights_in_several_dimensions():
+    trained = [weights_of(model_of(alternating(), seed=seed).learn(ROUND)) for seed in (0, 0, 7)]
+    assert torch.equal(trained[0], trained[1])
+    assert not torch.equal(trained[0], trained[2])
+
+
+@pytest.mark.parametrize("evaluations", [6 * 4, ROUND, ROUND + 6 * 4], ids=["second", "first", "second again"])
+def test_a_model_saved_at_any_turn_goes_on_with_the_first(tmp_path, monkeypatch, evaluations):
+    model = model_of(alternating()).learn(evaluations)
+    model.save(tmp_path / "model")
+    loaded = EpisodicPPO.load(tmp_path / "model", env=alternating(), device="cpu")
+    assert torch.equal(weights_of(loaded), weights_of(model))
+    shapes = scored(loaded, monkeypatch)
+    loaded.learn(ROUND, reset_num_timesteps=False)
+    assert loaded.num_timesteps == evaluations + ROUND
+    assert shapes == MINIBATCHES
+    assert not torch.equal(weights_of(loaded), weights_of(model))
 
 
 @pytest.mark.parametrize(("head", "options"), [("gaussian", {}), ("mixture", FULL)])
@@ -196,8 +331,14 @@ def test_episodes_that_last_longer_than_the_budget_are_refused():
 
 
 class Stop(BaseCallback):
+    """Stops a training at its first step after so many evaluations."""
+
+    def __init__(self, evaluations=0):
+        super().__init__()
+        self.evaluations = evaluations
+
     def _on_step(self):
-        return False
+        return self.num_timesteps <= self.evaluations
 
 
 def test_a_training_that_was_stopped_within_an_episode_goes_on():
@@ -206,6 +347,16 @@ def test_a_training_that_was_stopped_within_an_episode_goes_on():
     assert model.num_timesteps == 6
     model.learn(6 * 4, reset_num_timesteps=False)
     assert model.num_timesteps == 6 + 6 * 4
+
+
+def test_a_training_that_was_stopped_within_the_second_turn_goes_on_with_the_first(monkeypatch):
+    model = model_of(alternating())
+    shapes = scored(model, monkeypatch)
+    model.learn(2 * ROUND, callback=Stop(6 * 4 + 4))
+    assert model.num_timesteps == 6 * 4 + 2 * 4
+    model.learn(ROUND, reset_num_timesteps=False)
+    assert model.num_timesteps == 6 * 4 + 2 * 4 + ROUND
+    assert shapes == MINIBATCHES[:4] + MINIBATCHES
 
 
 def test_padded_trajectories_are_refused():

@@ -27,7 +27,7 @@ def test_each_step_of_an_episode_gives_the_hidden_states_of_its_newest_token():
         features = extractor(torch.as_tensor(observation)[None])
         assert features.shape == (1, 24) == (1, extractor.features_dim)
         seen = torch.as_tensor(observation[: t + 1]).transpose(0, 1)  # (dim, t + 1, features)
-        expected = extractor.transformer(seen)[:, -1].flatten()
+        expected = extractor.transformer(seen[None])[0, :, -1].flatten()
         torch.testing.assert_close(features[0], expected, atol=1e-5, rtol=0)
         if t < 6:
             observation, *_ = env.step(env.action_space.sample())

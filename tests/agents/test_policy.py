@@ -7,12 +7,18 @@ from agents.distributions import DISTRIBUTIONS
 from agents.policy import TrajectoryPolicy
 
 HEADS = list(DISTRIBUTIONS)
+SCOUT, NEWTON = -2, -1  # features of the token that are actions
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "mixing"])
+def mixing(request):
+    return request.param
 
 
 def tokens_of(batch, steps, dim, features=7):
     torch.manual_seed(5)
     tokens = torch.randn(batch, steps, dim, features)
-    tokens[..., -1] = torch.rand(batch, steps, dim) * 2 - 1  # the read-out is an action
+    tokens[..., [SCOUT, NEWTON]] = torch.rand(batch, steps, dim, 2) * 2 - 1
     return tokens
 
 
@@ -44,8 +50,8 @@ def predicted(policy, tokens, starts=None):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dim", [1, 2, 5])
-def test_step_and_evaluate_actions_agree(policy_of, head, dim):
-    policy, tokens = policy_of(dim, head=head), tokens_of(3, 8, dim)
+def test_step_and_evaluate_actions_agree(policy_of, head, dim, mixing):
+    policy, tokens = policy_of(dim, head=head, mixing=mixing), tokens_of(3, 8, dim)
     actions, values, log_probs = played(policy, tokens)
     with torch.no_grad():
         whole_values, whole_log_probs, entropies = policy.evaluate_actions(tokens, actions)
@@ -56,13 +62,13 @@ def test_step_and_evaluate_actions_agree(policy_of, head, dim):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dim", [1, 2, 5])
-def test_step_and_predict_agree(policy_of, head, dim):
-    policy, tokens = policy_of(dim, head=head), tokens_of(3, 8, dim)
+def test_step_and_predict_agree(policy_of, head, dim, mixing):
+    policy, tokens = policy_of(dim, head=head, mixing=mixing), tokens_of(3, 8, dim)
     close(predicted(policy, tokens), played(policy, tokens, deterministic=True)[0].clamp(-1, 1))
 
 
-def test_predict_forgets_where_an_episode_starts(policy_of):
-    policy, tokens = policy_of(), tokens_of(3, 9, 2)
+def test_predict_forgets_where_an_episode_starts(policy_of, mixing):
+    policy, tokens = policy_of(mixing=mixing), tokens_of(3, 9, 2)
     starts = np.zeros((3, 9), dtype=bool)
     starts[:, 0] = starts[1, 4] = starts[2, 2] = True
     actions = predicted(policy, tokens, starts)
@@ -110,8 +116,8 @@ def test_drawn_actions_stay_in_the_action_space(policy_of):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dim", [2, 5])
-def test_one_set_of_weights_runs_in_any_dimension(policy_of, head, dim):
-    single, policy = policy_of(1, head=head), policy_of(dim, head=head, seed=1)
+def test_one_set_of_weights_runs_in_any_dimension(policy_of, head, dim, mixing):
+    single, policy = policy_of(1, head=head, mixing=mixing), policy_of(dim, head=head, seed=1, mixing=mixing)
     policy.load_state_dict(single.state_dict())
     alone = tokens_of(3, 6, 1)
     actions, values, _ = played(single, alone, deterministic=True)
@@ -122,8 +128,8 @@ def test_one_set_of_weights_runs_in_any_dimension(policy_of, head, dim):
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_permuted_coordinates_permute_the_actions_and_leave_the_value(policy_of, head):
-    policy, tokens = policy_of(5, head=head), tokens_of(4, 6, 5)
+def test_permuted_coordinates_permute_the_actions_and_leave_the_value(policy_of, head, mixing):
+    policy, tokens = policy_of(5, head=head, mixing=mixing), tokens_of(4, 6, 5)
     order = torch.tensor([3, 0, 4, 1, 2])
     actions, values, log_probs = played(policy, tokens, deterministic=True)
     moved, moved_values, moved_log_probs = played(policy, tokens[:, :, order], deterministic=True)
@@ -133,31 +139,53 @@ def test_permuted_coordinates_permute_the_actions_and_leave_the_value(policy_of,
     assert (actions - actions[..., order]).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("head", [head for head in HEADS if head != "gaussian"])
+@pytest.mark.parametrize("head", ["mixture", "unscouted"])
 def test_an_untrained_mixture_makes_the_quasi_newton_step(policy_of, head):
     policy, tokens = policy_of(head=head, spread=0.0), tokens_of(50, 4, 2)
     actions = played(policy, tokens, deterministic=True)[0]
-    assert (actions - tokens[..., -1]).abs().max() < 0.15
+    assert (actions - tokens[..., NEWTON]).abs().max() < 0.15
 
 
-def test_gradients_reach_every_weight(policy_of):
-    policy, tokens = policy_of(), tokens_of(4, 6, 2)
-    values, log_probs, _ = policy.evaluate_actions(tokens, tokens[..., -1])
+@torch.no_grad()
+def test_an_untrained_mixture_that_jumps_goes_where_the_scout_says(policy_of):
+    policy, tokens = policy_of(spread=0.0), tokens_of(50, 1, 2)
+    policy.action_net.bias[-1] = 9.0  # the logit of a jump
+    actions = played(policy, tokens, deterministic=True)[0]
+    assert (actions - tokens[..., SCOUT]).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_coordinate_changes_the_actions_of_others_only_where_they_mix(policy_of, head, mixing):
+    policy, tokens = policy_of(3, head=head, mixing=mixing, spread=0.3), tokens_of(4, 6, 3)
+    # Whether a mixture steps or jumps is for all coordinates together: here it steps.
+    policy.action_net.weight.data[-1], policy.action_net.bias.data[-1] = 0.0, -1.0
+    other = tokens.clone()
+    other[:, 2:, 1] += 1
+    (actions, *_), (changed, *_) = (played(policy, t, deterministic=True) for t in (tokens, other))
+    moved = (changed - actions).abs()
+    assert moved[:, :2].max() == 0
+    assert moved[:, 2:, 1].max() > 1e-3
+    assert moved[:, 2:, [0, 2]].max() > 1e-3 if mixing else moved[:, :, [0, 2]].max() == 0
+
+
+def test_gradients_reach_every_weight(policy_of, mixing):
+    policy, tokens = policy_of(mixing=mixing), tokens_of(4, 6, 2)
+    values, log_probs, _ = policy.evaluate_actions(tokens, tokens[..., NEWTON])
     (values.sum() + log_probs.sum()).backward()
     assert all(weights.grad.abs().sum() > 0 for weights in policy.parameters())
 
 
-def test_the_optimizer_holds_every_weight(policy_of):
-    policy = policy_of()
+def test_the_optimizer_holds_every_weight(policy_of, mixing):
+    policy = policy_of(mixing=mixing)
     held = [weights for group in policy.optimizer.param_groups for weights in group["params"]]
     assert {id(weights) for weights in held} == {id(weights) for weights in policy.parameters()}
 
 
-def test_a_saved_policy_acts_as_before(policy_of, tmp_path):
-    policy, tokens = policy_of(width=8, heads=1, depth=1), tokens_of(2, 5, 2)
+def test_a_saved_policy_acts_as_before(policy_of, tmp_path, mixing):
+    policy, tokens = policy_of(width=8, heads=1, depth=1, mixing=mixing), tokens_of(2, 5, 2)
     policy.save(tmp_path / "policy.pt")
     loaded = TrajectoryPolicy.load(tmp_path / "policy.pt")
-    assert loaded.shape == policy.shape
+    assert loaded.shape == policy.shape == {"head": "mixture", "width": 8, "depth": 1, "heads": 1, "mixing": mixing}
     np.testing.assert_array_equal(predicted(loaded, tokens), predicted(policy, tokens))
 
 

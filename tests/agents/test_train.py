@@ -1,6 +1,7 @@
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -12,8 +13,10 @@ import agents.train
 from agents.callbacks import HISTORY, RolloutStatistics, WarmCosine
 from agents.checkpoint import load_checkpoint
 from agents.config import PRESETS, TrainConfig
-from agents.train import main, train
+from agents.train import _command, _environment, _seed_all, main, train
 from agents.validation import ValidationSet
+from agents.vec_env import GymnasiumVecEnv
+from pop_envs.step_rule import STEP_RULES
 
 TINY = TrainConfig(
     seed=4,
@@ -29,6 +32,7 @@ TINY = TrainConfig(
     epochs=1,
     validate_every=60.0,
 )
+SEVERAL = {"dims": (2, 3), "mixing": False}  # an update has 8 functions of two coordinates or 4 of three
 METHODS = ["POP", "POP, sampled", "Adam", "random search"]
 TAGS = {
     "rollout/return",
@@ -102,14 +106,26 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
     config, scores = trained
     optimizer, card = load_checkpoint(config.folder)
     assert config.folder == config.out / "quick-4"
-    assert (card.preset, card.seed, card.functions, card.budget, card.dim) == ("quick", 4, 32, 6, 2)
+    assert (card.preset, card.seed, card.functions, card.budget, card.dims) == ("quick", 4, 32, 6, (2,))
     assert (card.step_rule, card.tokens) == (optimizer.step_rule, optimizer.tokens) == ("quasi_newton", "full")
-    assert card.policy == {"head": "mixture", "width": 8, "depth": 1, "heads": 2}
+    assert card.policy == {"head": "mixture", "width": 8, "depth": 1, "heads": 2, "mixing": True}
     assert card.prior["name"] == "gp"
     assert card.prior["num_features"] == 96
     assert card.seconds > 0
     assert json.loads((config.folder / "card.json").read_text())["functions"] == 32
     assert card.validation == {prior: by_method["POP"]._asdict() for prior, by_method in scores.items()}
+
+
+def test_a_training_in_several_dimensions(tmp_path):
+    config = replace(TINY, **SEVERAL, out=tmp_path, functions=20)
+    train(config)
+    optimizer, card = load_checkpoint(config.folder)
+    assert (card.dims, card.functions, optimizer.policy.shape["mixing"]) == ((2, 3), 20, False)
+    assert [entry["functions"] for entry in history_of(config.folder)] == [0, 20]
+    events = events_of(config.folder)
+    steps = {tag: [event.step // 6 for event in events.Scalars(tag)] for tag in ("rollout/return", "rollout/return_3d")}
+    assert steps == {"rollout/return": [8, 20], "rollout/return_3d": [12]}
+    assert all(np.isfinite(event.value) for tag in steps for event in events.Scalars(tag))
 
 
 def test_the_checkpoint_is_the_policy_that_was_judged(trained):
@@ -195,16 +211,20 @@ def test_there_must_be_something_to_resume(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_resuming_goes_on(tmp_path):
-    config = replace(TINY, out=tmp_path, functions=16)
+@pytest.mark.parametrize(
+    ("changes", "counts"), [({}, [16, 16, 40]), (SEVERAL, [20, 20, 40])], ids=["one dimension", "several"]
+)
+def test_resuming_goes_on(tmp_path, changes, counts):
+    config = replace(TINY, out=tmp_path, functions=16, **changes)
     train(config)
     first, before = load_checkpoint(config.folder)[1], weights_of(config.folder)
     train(replace(config, functions=40, resume=True))
     second, after = load_checkpoint(config.folder)[1], weights_of(config.folder)
-    assert (first.functions, second.functions) == (16, 40)
+    assert (first.functions, second.functions) == (counts[0], 40)
+    assert first.dims == second.dims == config.dims
     assert second.seconds > first.seconds
     history = history_of(config.folder)
-    assert [entry["functions"] for entry in history] == [0, 16, 16, 40]
+    assert [entry["functions"] for entry in history] == [0, *counts]
     assert history[2]["seconds"] >= history[1]["seconds"]
     # It began with what was saved: the same policy has the same scores.
     assert history[2]["gp"] == history[1]["gp"]
@@ -213,7 +233,8 @@ def test_resuming_goes_on(tmp_path):
     assert functions[-1] == 40
 
 
-def test_a_resumed_training_meets_new_functions(tmp_path, monkeypatch):
+@pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one dimension", "several"])
+def test_a_resumed_training_meets_new_functions(tmp_path, monkeypatch, changes):
     seen = []
     log = RolloutStatistics._on_rollout_end
     monkeypatch.setattr(
@@ -221,24 +242,67 @@ def test_a_resumed_training_meets_new_functions(tmp_path, monkeypatch):
         "_on_rollout_end",
         lambda self: seen.append(self.model.rollout_buffer.observations[0].copy()) or log(self),
     )
-    config = replace(TINY, out=tmp_path, functions=16)
+    config = replace(TINY, out=tmp_path, functions=16, **changes)
     train(config)
     train(replace(config, functions=32, resume=True))
-    starts = np.stack(seen)[..., 1].reshape(4, -1)  # where the runs of each rollout began
+    assert [obs.shape[:2] for obs in seen] == ([(8, 2), (4, 3), (8, 2), (8, 2), (4, 3)] if changes else [(8, 2)] * 4)
+    starts = np.concatenate([obs[..., 1].ravel() for obs in seen])  # where the runs of each rollout began
     assert len(np.unique(starts)) == starts.size
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 2e-3}, {"width": 16}, {"prior": "wide", "discount": 0.9}])
+def test_the_seeds_of_a_training_derive_from_its_own():
+    config = replace(TINY, **SEVERAL)
+    firsts, states = [], []
+    for seed, functions in ((4, 0), (4, 0), (4, 8), (5, 0)):
+        env = _environment(config)
+        _seed_all(replace(config, seed=seed), env, functions)
+        firsts.append(env.reset())
+        states.append((torch.initial_seed(), int(np.random.get_state()[1][0])))  # noqa: NPY002
+        env_seed, *others = np.random.SeedSequence([seed, functions]).generate_state(3).tolist()
+        assert states[-1] == tuple(others)
+        alone = GymnasiumVecEnv(env.envs[0])
+        alone.seed(int(np.random.SeedSequence(env_seed).generate_state(2)[0]))
+        np.testing.assert_array_equal(alone.reset(), firsts[-1])
+    np.testing.assert_array_equal(firsts[0], firsts[1])
+    assert len(np.unique(np.stack(firsts), axis=0)) == len(set(states)) == 3
+
+
+@pytest.mark.parametrize(
+    ("dims", "sizes"),
+    [
+        ((2,), [512]),
+        ((2, 2, 2, 8), [512, 512, 512, 128]),
+        ((2, 3, 5), [512, 340, 204]),  # 85 and 51 functions to a minibatch
+        ((8, 2), [512, 2048]),
+        ((1, 300), [512, 4]),  # one function to a minibatch at least
+    ],
+)
+def test_updates_of_more_coordinates_have_fewer_functions_in_as_many_minibatches(dims, sizes):
+    config = TrainConfig(dims=dims, budget=7)
+    env = _environment(config)
+    assert [each.num_envs for each in env.envs] == sizes
+    assert [each.single_action_space.shape for each in env.envs] == [(dim,) for dim in dims]
+    assert {each.budget for each in env.envs} == {7}
+    assert all(size % (config.episodes // config.batch_episodes) == 0 for size in sizes)
+    if min(sizes) > 4:  # the entries of an update are about as many
+        assert all(0 <= 1 - size * dim / (512 * dims[0]) < 0.01 for size, dim in zip(sizes, dims, strict=True))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"learning_rate": 2e-3}, {"width": 16}, {"mixing": False}, {"dims": (2, 3)}, {"prior": "wide", "discount": 0.9}],
+)
 def test_other_settings_are_not_resumed(trained, changes):
     config, _ = trained
     with pytest.raises(ValueError, match=f"other settings of {', '.join(sorted(changes))}: resume with the same"):
         train(replace(config, resume=True, **changes))
 
 
-def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    config = replace(TINY, out=tmp_path / "my runs")
+@pytest.mark.parametrize(("changes", "counts"), [({}, [16, 32]), (SEVERAL, [12, 32])], ids=["one dimension", "several"])
+def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, changes, counts):
+    config = replace(TINY, out=tmp_path / "my runs", **changes)
     command = interrupted(config, capsys)
-    assert load_checkpoint(config.folder)[1].functions == 16
+    assert load_checkpoint(config.folder)[1].functions == counts[0]
     assert command[:4] == ["python", "-m", "agents.train", "quick"]
     resumed = []
     with monkeypatch.context() as patch:
@@ -246,7 +310,36 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch)
         main(command[3:])
     assert resumed == [replace(config, resume=True)]
     main(command[3:])
-    assert load_checkpoint(config.folder)[1].functions == 32
+    optimizer, card = load_checkpoint(config.folder)
+    assert (card.functions, card.dims) == (counts[1], config.dims)
+    assert optimizer.policy.shape["mixing"] == config.mixing
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dims": (2, 2, 8)},
+        {"dims": (3,), "out": Path("my runs")},
+        {"mixing": True},
+        {"mixing": False},
+        {"seed": 3, "step_rule": "signed", "learning_rate": 2e-4, "dims": (2,)},
+    ],
+)
+def test_the_command_that_goes_on_stands_for_the_configuration(preset, changes, monkeypatch):
+    given = []
+    monkeypatch.setattr(agents.train, "train", given.append)
+    config = replace(PRESETS[preset][1], **changes)
+    main(shlex.split(f"{_command(config)} --resume")[3:])
+    assert given == [replace(config, resume=True)]
+
+
+def test_the_command_has_words_of_their_own_for_numbers_of_coordinates_and_booleans():
+    assert _command(TrainConfig()) == "python -m agents.train quick"
+    command = _command(TrainConfig(dims=(2, 2, 8), mixing=False))
+    assert command == "python -m agents.train quick --dims 2 2 8 --no-mixing"
+    assert _command(replace(PRESETS["paper"][1], mixing=True)) == "python -m agents.train paper --mixing"
 
 
 def test_the_command_line_is_interrupted_with_its_own_status(tmp_path, capsys):
@@ -275,8 +368,14 @@ def test_the_paper_preset_trains(tmp_path):
 
 def test_the_paper_preset_is_the_papers():
     paper = PRESETS["paper"][1]
-    expected = ("gp", "improvement", "gradient", "paper", "gaussian")
-    assert (paper.prior, paper.reward, paper.step_rule, paper.tokens, paper.head) == expected
+    expected = ("gp", "improvement", "gradient", "paper", "gaussian", False)
+    assert (paper.prior, paper.reward, paper.step_rule, paper.tokens, paper.head, paper.mixing) == expected
+
+
+def test_the_preset_that_ships_mixes_coordinates_of_several_dimensions():
+    full = PRESETS["full"][1]
+    assert full.mixing
+    assert len(set(full.dims)) > 1
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["quick", "--help"], ["paper", "--help"]])
@@ -295,6 +394,8 @@ def test_help_is_given(arguments, capsys):
         (["quick", "--no-resume"], TrainConfig()),
         (["paper", "--budget", "7"], replace(PRESETS["paper"][1], budget=7)),
         (["full", "--resume"], replace(PRESETS["full"][1], resume=True)),
+        (["full", "--no-mixing"], replace(PRESETS["full"][1], mixing=False)),
+        (["--dims", "2", "2", "8", "--head", "free"], TrainConfig(dims=(2, 2, 8), head="free")),
     ],
 )
 def test_the_command_line_is_the_configuration(arguments, expected, monkeypatch):
@@ -321,19 +422,31 @@ def test_errors_of_a_training_are_told_without_a_traceback(trained):
     [
         ({"functions": 0}, "functions must be a positive integer"),
         ({"budget": 2.5}, "budget must be a positive integer"),
-        ({"dim": -1}, "dim must be a positive integer"),
+        ({"dims": (2, -1)}, "dims must be a positive integer, got -1"),
+        ({"dims": ()}, "dims must"),
         ({"minutes": 0.0}, "minutes must be positive"),
         ({"learning_rate": -1e-3}, "learning_rate must be positive"),
         ({"clip": float("nan")}, "clip must be positive"),
         ({"episodes": 10, "batch_episodes": 4}, "episodes must be a multiple of batch_episodes, got 10 and 4"),
         ({"width": 10, "heads": 4}, "width must be a multiple of heads"),
-        ({"tokens": "paper"}, "mixture head reads the quasi-Newton step"),
-        ({"step_rule": "gradient"}, "mixture head jumps by displacements"),
+        ({"tokens": "paper"}, 'head="mixture" has read-outs: it needs tokens="full"'),
+        ({"tokens": "paper", "head": "unscouted"}, 'head="unscouted" has read-outs: it needs tokens="full"'),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
+
+
+def test_a_mixture_goes_with_any_step_rule():
+    for head in ("mixture", "unscouted"):
+        for step_rule in STEP_RULES:
+            assert TrainConfig(head=head, step_rule=step_rule).step_rule == step_rule
+
+
+@pytest.mark.parametrize("head", ["gaussian", "free"])
+def test_heads_without_read_outs_take_any_tokens(head):
+    assert TrainConfig(head=head, tokens="paper", step_rule="gradient").head == head
 
 
 def test_bad_settings_on_the_command_line_are_told(capsys):

@@ -6,10 +6,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from agents.vec_env import GymnasiumVecEnv
+from agents.vec_env import AlternatingVecEnv, GymnasiumVecEnv
 from pop_envs import POPEnv, POPVectorEnv
 
 NUM = 4
+TURNS = ((4, 2, 3), (3, 1, 2), (2, 3, 4))  # runs, coordinates and steps of the environments that take turns
 
 
 def make(**kwargs):
@@ -104,3 +105,131 @@ def test_images():
 def test_it_needs_same_step_autoreset(mode):
     with pytest.raises(ValueError, match="autoreset_mode SAME_STEP, got AutoresetMode"):
         GymnasiumVecEnv(POPVectorEnv(2, autoreset_mode=mode))
+
+
+def envs_of(turns=TURNS, **kwargs):
+    """Environments of their own sizes, dimensions and budgets."""
+    kwargs = {"step_rule": "signed", "observation": "token", **kwargs}
+    return [POPVectorEnv(num, dim=dim, budget=budget, **kwargs) for num, dim, budget in turns]
+
+
+def episode(env, obs, seed):
+    """All that one episode tells, from its first observations on, under actions that the seed draws."""
+    rng, told, dones = np.random.default_rng(seed), [obs], np.zeros(1, dtype=bool)
+    while not dones.all():
+        actions = rng.uniform(-1, 1, (env.num_envs, *env.action_space.shape)).astype(np.float32)
+        obs, rewards, dones, infos = env.step(actions)
+        told.append((obs, rewards, dones, infos))
+    return told, obs
+
+
+def rounds(env, count=2, turns=TURNS):
+    """Episodes by environment, of so many rounds; an episode's actions are its round's and environment's."""
+    obs, episodes = env.reset(), [[] for _ in turns]
+    for k in range(count):
+        for i in range(len(turns)):
+            told, obs = episode(env, obs, (k, i))
+            episodes[i].append(told)
+    return episodes
+
+
+def check_same(one, other):
+    """Of two episodes all is the same but for the observations at the end, which may be another environment's."""
+    np.testing.assert_array_equal(one[0], other[0])
+    assert len(one) == len(other)
+    for (obs, rewards, dones, infos), expected in zip(one[1:], other[1:], strict=True):
+        if not dones.all():
+            np.testing.assert_array_equal(obs, expected[0])
+        np.testing.assert_array_equal(rewards, expected[1])
+        np.testing.assert_array_equal(dones, expected[2])
+        for info, as_expected in zip(infos, expected[3], strict=True):
+            assert info.keys() == as_expected.keys()
+            for key, value in info.items():
+                np.testing.assert_array_equal(value, as_expected[key], err_msg=key)
+
+
+def test_environments_take_turns_an_episode_each():
+    envs = envs_of()
+    env = AlternatingVecEnv(envs)
+    obs = env.reset()
+    for _ in range(2):
+        for turn, (num, dim, budget) in zip(envs, TURNS, strict=True):
+            for step in range(budget):
+                assert env.env is turn
+                assert env.num_envs == num
+                assert env.get_attr("budget") == [budget] * num
+                assert env.observation_space == turn.single_observation_space
+                assert env.action_space == turn.single_action_space
+                assert obs.shape == (num, *env.observation_space.shape) == (num, dim, 4)
+                assert (obs[..., 0] == np.float32(step / budget)).all()  # the time: it is begun at the beginning
+                obs, rewards, dones, infos = env.step(np.zeros((num, dim), np.float32))
+                assert rewards.shape == dones.shape == (num,)
+                assert dones.tolist() == [step == budget - 1] * num
+                assert len(infos) == num
+            assert [info["terminal_observation"].shape for info in infos] == [(dim, 4)] * num
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_each_has_the_episodes_that_it_would_have_alone(number):
+    turns = TURNS[:number]
+    env = AlternatingVecEnv(envs_of(turns))
+    env.seed(7)
+    episodes = rounds(env, 3, turns)
+    derived = np.random.SeedSequence(7).generate_state(number)
+    assert len(np.unique(derived)) == number
+    for i, (alone, seed) in enumerate(zip(envs_of(turns), derived.tolist(), strict=True)):
+        alone = GymnasiumVecEnv(alone)
+        alone.seed(seed)
+        obs = alone.reset()
+        for k in range(3):
+            told, obs = episode(alone, obs, (k, i))
+            check_same(episodes[i][k], told)
+
+
+def test_the_same_seed_gives_the_same_sequence_of_turns():
+    env, other = AlternatingVecEnv(envs_of()), AlternatingVecEnv(envs_of())
+    env.reset()
+    for num, dim in [(4, 2)] * 3 + [(3, 1)]:  # broken off within the second turn
+        env.step(np.zeros((num, dim), np.float32))
+    for each in (env, other):
+        each.seed(5)
+    for one, same in zip(rounds(env), rounds(other), strict=True):
+        for k in range(2):
+            check_same(one[k], same[k])
+    env.seed(6)
+    for one, another in zip(rounds(env), rounds(other), strict=True):
+        assert all((a[0] != b[0]).any() for a, b in zip(one, another, strict=True))
+
+
+def test_seeds_hold_for_one_reset_of_all_that_take_turns():
+    env = AlternatingVecEnv(envs_of())
+    env.seed(0)
+    first, second = rounds(env, 1), rounds(env, 1)
+    assert all((one[0][0] != other[0][0]).any() for one, other in zip(first, second, strict=True))
+    env.seed(0)
+    for one, again in zip(first, rounds(env, 1), strict=True):
+        check_same(one[0], again[0])
+
+
+def test_a_reset_gives_the_first_the_next_turn():
+    env = AlternatingVecEnv(envs_of())
+    env.reset()
+    for _ in range(3):
+        obs, *_ = env.step(np.zeros((4, 2), np.float32))
+    assert obs.shape == (3, 1, 4)
+    assert env.reset().shape == (4, 2, 4)
+    assert (env.num_envs, env.action_space.shape) == (4, (2,))
+
+
+def test_all_that_take_turns_are_closed():
+    envs = envs_of()
+    AlternatingVecEnv(envs).close()
+    assert all(env.closed for env in envs)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_all_that_take_turns_need_same_step_autoreset(place):
+    envs = envs_of()
+    envs[place] = POPVectorEnv(2, autoreset_mode="NextStep")
+    with pytest.raises(ValueError, match="autoreset_mode SAME_STEP, got AutoresetMode"):
+        AlternatingVecEnv(envs)

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks import analysis
-from pop_envs.measures import log10_regret, normalized_improvement
+
+GROUPS = {"sphere": "bowl", "rosenbrock": "valley"}
 
 
 def frame(values, errors=(), budget=2):
@@ -19,7 +20,7 @@ def frame(values, errors=(), budget=2):
                     {
                         "method": method,
                         "function": function,
-                        "group": "bowl" if function == "f" else "valley",
+                        "group": GROUPS.get(function) or function.replace("-", ", ", 1).partition("d-")[0] + "-D",
                         "dim": 2,
                         "budget": budget,
                         "start": start,
@@ -29,24 +30,50 @@ def frame(values, errors=(), budget=2):
                         "y_best": best,
                         "f_min": 0.0,
                         "f_ref": 1.0,
-                        "ni": float(normalized_improvement(1.0, best, 0.0)),
-                        "log10_regret": float(log10_regret(best, 0.0, 1.0)),
                         "seconds": 0.003,
                         "error": "ValueError: broken | pipe" if (method, function, start) in errors else "",
                         "trace": np.linspace(1.0, best, budget + 1),
                     }
                 )
-    return pd.DataFrame(rows)
+    return analysis.with_measures(pd.DataFrame(rows))
 
 
 RESULTS = frame(
     {
-        "fast": {"f": [1e-9, 0.0], "g": [0.1, 0.01]},
-        "slow": {"f": [1e-10, 0.1], "g": [1.0, 0.1]},
-        "wild": {"f": [0.5, 0.5], "g": [0.01, 1.0]},
+        "fast": {"sphere": [1e-9, 0.0], "rosenbrock": [0.1, 0.01]},
+        "slow": {"sphere": [1e-10, 0.1], "rosenbrock": [1.0, 0.1]},
+        "wild": {"sphere": [0.5, 0.5], "rosenbrock": [0.01, 1.0]},
     },
-    errors={("wild", "g", 1)},
+    errors={("wild", "rosenbrock", 1)},
 )
+# In the order of a sweep, with dimension 16 after 8.
+PRIOR_RESULTS = frame(
+    {
+        "good": {"gp-8d-0": [0.0], "gp-8d-1": [0.1], "gp-16d-0": [0.0], "wide-8d-0": [0.5]},
+        "bad": {"gp-8d-0": [0.1], "gp-8d-1": [0.2], "gp-16d-0": [0.1], "wide-8d-0": [0.01]},
+    },
+    errors={("bad", "gp-8d-0", 0), ("bad", "gp-8d-1", 0)},
+)
+
+
+def test_an_undercut_reference_is_lowered_for_all_and_a_known_minimum_is_not():
+    values = {"gp-2d-0": [-1.0], "gp-2d-1": [0.5], "sphere": [-1e-9]}
+    results = pd.concat(
+        [
+            frame({"low": values}),
+            frame({"high": {**values, "gp-2d-0": [0.0]}}),
+            frame({"low": {"gp-2d-0": [-3.0]}}, budget=9),
+        ]
+    )
+    results = analysis.with_measures(analysis.with_lowest_minima(results))
+    results = results.set_index(["function", "method", "budget"]).sort_index()
+    assert (results.loc["gp-2d-0", "f_min"] == -3.0).all()  # of all methods and budgets
+    assert (results.loc["gp-2d-1", "f_min"] == 0.0).all()
+    assert (results.loc["sphere", "f_min"] == 0.0).all()
+    measures = results.loc["gp-2d-0", ["ni", "log10_regret"]]
+    np.testing.assert_allclose(measures.loc[("low", 9)], [1.0, -8.0])
+    np.testing.assert_allclose(measures.loc[("low", 2)], [2 / 4, np.log10(2 / 4)])
+    np.testing.assert_allclose(measures.loc[("high", 2)], [1 / 4, np.log10(3 / 4)])
 
 
 def test_ranks_tie_the_converged_and_put_the_failed_last():
@@ -59,19 +86,19 @@ def test_ranks_tie_the_converged_and_put_the_failed_last():
 
 
 def test_a_failed_run_ranks_below_one_that_did_not_improve():
-    results = frame({"a": {"f": [1.0]}, "b": {"f": [1.0]}}, errors={("a", "f", 0)})
+    results = frame({"a": {"sphere": [1.0]}, "b": {"sphere": [1.0]}}, errors={("a", "sphere", 0)})
     assert analysis.with_ranks(results).set_index("method")["rank"].to_dict() == {"a": 2.0, "b": 1.0}
 
 
 def test_only_shared_runs_are_ranked():
-    results = frame({"a": {"f": [0.1, 0.2]}, "b": {"f": [0.3]}})
+    results = frame({"a": {"sphere": [0.1, 0.2]}, "b": {"sphere": [0.3]}})
     ranked = analysis.with_ranks(results).set_index(["method", "start"])["rank"]
     assert ranked["a", 0] == 1.0
     assert np.isnan(ranked["a", 1])
 
 
 def test_headline_numbers_are_means_over_functions_of_means_over_starts():
-    table = analysis.headline(RESULTS).loc[2]
+    table = analysis.headline(RESULTS).loc[(2, "VLSE")]
     assert list(table.index) == ["fast", "slow", "wild"]
     fast = table.loc["fast"]
     assert fast["log10_regret"] == pytest.approx((-8.0 - 1.5) / 2)
@@ -82,27 +109,52 @@ def test_headline_numbers_are_means_over_functions_of_means_over_starts():
     assert list(table["failed"]) == [0, 0, 1]
 
 
+def test_every_prior_and_dimension_has_a_headline_of_its_own():
+    table = analysis.headline(pd.concat([PRIOR_RESULTS, PRIOR_RESULTS.assign(budget=3)]))
+    rows = [("gp, 8-D", "good"), ("gp, 8-D", "bad"), ("gp, 16-D", "good"), ("gp, 16-D", "bad")]
+    rows += [("wide, 8-D", "bad"), ("wide, 8-D", "good")]
+    assert list(table.index) == [(budget, *row) for budget in (2, 3) for row in rows]
+    assert table.loc[(3, "gp, 8-D", "good"), "log10_regret"] == pytest.approx((-8.0 - 1.0) / 2)
+    assert list(table.loc[2, "functions"]) == [2, 2, 1, 1, 1, 1]
+    assert list(table.loc[2, "failed"]) == [0, 2, 0, 0, 0, 0]
+
+
 def test_functions_with_more_starts_weigh_no_more():
-    results = frame({"a": {"f": [0.0, 0.0, 0.0], "g": [1.0]}})
-    assert analysis.headline(results).loc[(2, "a"), "ni"] == pytest.approx(0.5)
+    results = frame({"a": {"sphere": [0.0, 0.0, 0.0], "rosenbrock": [1.0]}})
+    assert analysis.headline(results).loc[(2, "VLSE", "a"), "ni"] == pytest.approx(0.5)
 
 
 def test_the_table_of_functions():
     table = analysis.per_function(RESULTS).loc[2]
-    assert list(table.index) == [("bowl", "f"), ("valley", "g")]
-    assert table.loc[("valley", "g"), ("log10_regret", "slow")] == pytest.approx(-0.5)
-    assert table.loc[("bowl", "f"), ("ni", "wild")] == pytest.approx(0.5)
+    assert list(table.index) == [("bowl", "sphere"), ("valley", "rosenbrock")]
+    assert table.loc[("valley", "rosenbrock"), ("log10_regret", "slow")] == pytest.approx(-0.5)
+    assert table.loc[("bowl", "sphere"), ("ni", "wild")] == pytest.approx(0.5)
 
 
 def test_the_summary_holds_every_budget_function_and_failure():
-    results = pd.concat([RESULTS, frame({"fast": {"f": [0.1]}, "slow": {"f": [0.2]}, "wild": {"f": [0.3]}}, budget=4)])
+    results = pd.concat(
+        [RESULTS, frame({"fast": {"sphere": [0.1]}, "slow": {"sphere": [0.2]}, "wild": {"sphere": [0.3]}}, budget=4)]
+    )
     text = analysis.summary(results)
-    assert "## T = 2" in text
-    assert "## T = 4" in text
+    assert "## VLSE (2 functions), T = 2" in text
+    assert "## VLSE (1 functions), T = 4" in text
     assert "| -4.75 ± 3.25 |" in text
     assert "| fast | 0.900 | -1.00 | 1.00 | 0.60 | 0 |" in text  # one function has no standard error
-    assert "| f | bowl | 1.00 / -8.0 |" in text
-    assert r"| wild | g | 2 | ValueError: broken \| pipe | 1 |" in text
+    assert "| sphere | bowl | 1.00 / -8.0 |" in text
+    assert r"| wild | rosenbrock | 2 | ValueError: broken \| pipe | 1 |" in text
+
+
+def test_the_summary_lists_the_functions_of_vlse_only():
+    both = pd.concat([frame({"good": {"sphere": [0.1]}, "bad": {"sphere": [0.2]}}), PRIOR_RESULTS])
+    text = analysis.summary(both)
+    titles = [line for line in text.splitlines() if line.startswith("## ") and "T = 2" in line]
+    sizes = {"VLSE": 1, "gp, 8-D": 2, "gp, 16-D": 1, "wide, 8-D": 1}
+    assert titles == [f"## {sample} ({size} functions), T = 2" for sample, size in sizes.items()]
+    assert sum(line.startswith("| good | ") for line in text.splitlines()) == len(titles)
+    assert "| sphere | bowl | 0.90 / -1.0 | 0.80 / -0.7 |" in text
+    assert "gp-8d-0" not in text
+    assert r"| bad | gp, 8-D | 2 | ValueError: broken \| pipe | 2 |" in text
+    assert "### " not in analysis.summary(PRIOR_RESULTS)
 
 
 def test_the_figures_show_every_method_once(tmp_path):
@@ -115,6 +167,21 @@ def test_the_figures_show_every_method_once(tmp_path):
     fast = RESULTS[RESULTS["method"] == "fast"]
     np.testing.assert_allclose(left.lines[0].get_ydata()[-1], fast["log10_regret"].mean())
     np.testing.assert_allclose(right.lines[0].get_ydata()[[0, -1]], [0.0, fast["ni"].mean()])
+
+
+def test_the_figures_tell_the_priors_apart():
+    both = pd.concat([RESULTS.replace({"method": {"fast": "good", "slow": "bad"}}), PRIOR_RESULTS])
+    assert len(analysis.draw_regret(both[both["method"] != "wild"]).axes) == 2 * 4
+    assert len(analysis.draw_regret(PRIOR_RESULTS).axes) == 2 * 3
+    for results, labels in (
+        (both, ["VLSE (2)", "bowl (1)", "valley (1)", "gp, 8-D (2)", "gp, 16-D (1)", "wide, 8-D (1)"]),
+        (PRIOR_RESULTS, ["gp, 8-D (2)", "gp, 16-D (1)", "wide, 8-D (1)"]),
+    ):
+        (panel,) = analysis.draw_ranks(results[results["method"] != "wild"]).axes
+        assert [label.get_text() for label in panel.get_yticklabels()] == labels
+        good = panel.lines[0]
+        assert good.get_label() == "good"
+        np.testing.assert_allclose(good.get_xdata()[-3:], [1.0, 1.0, 2.0])
 
 
 def test_the_report_fits_a_terminal(tmp_path):

@@ -3,16 +3,21 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from benchmarks import problems
 from benchmarks import run as runner
 from benchmarks import sweep as sweeps
 from benchmarks.problems import vlse_problem
 from benchmarks.rivals import RIVALS
 from benchmarks.sweep import Sweep
+from pop_envs.prior import PRIORS
 
 METHODS = ("random_search", "lbfgsb_restarts", "differential_evolution")
 FUNCTIONS = ("sphere", "branin", "forrester_2008")
@@ -119,6 +124,72 @@ def test_changed_settings_are_refused(tmp_path, change):
         runner.run(small(tmp_path, **settings, **change))
 
 
+def priors(out, **changes):
+    settings = {"methods": METHODS[:2], "suite": ("gp", "wide"), "dims": (2, 3), "count": 3, "starts": 2}
+    return small(out, **{**settings, "budgets": (4, 8), **changes})
+
+
+@pytest.fixture(scope="module")
+def prior_reference(tmp_path_factory):
+    return runner.run(priors(tmp_path_factory.mktemp("prior_reference")))
+
+
+def test_unseen_functions_of_the_priors_run_like_vlse(prior_reference, reference):
+    assert list(prior_reference.columns) == list(reference.columns) == list(runner.COLUMNS)
+    assert list(prior_reference["group"].unique()) == ["gp, 2-D", "gp, 3-D", "wide, 2-D", "wide, 3-D"]
+    assert (prior_reference.groupby(["group", "dim"])["function"].nunique() == 3).all()
+    assert (prior_reference.groupby(["function", "start"])["y0"].nunique() == 1).all()
+    assert not prior_reference.duplicated(["method", "function", "budget", "start"]).any()
+    assert len(prior_reference) == 2 * 4 * 3 * 2 * 2
+    assert (prior_reference["f_min"] <= prior_reference["y_best"]).all()
+
+
+def test_parallel_equals_sequential_on_the_priors(prior_reference, tmp_path):
+    assert_same(runner.run(priors(tmp_path, jobs=2)), prior_reference)
+
+
+def test_the_priors_join_vlse_and_more_of_them_join_the_first(prior_reference, tmp_path, monkeypatch):
+    runner.run(priors(tmp_path, suite=("vlse",)))
+    runner.run(priors(tmp_path, suite=("gp",), dims=(3,), count=2))
+    runner.run(priors(tmp_path, dims=(2,)))
+    assert_same(runner.run(priors(tmp_path)), prior_reference)
+    monkeypatch.setattr(runner, "run_once", None)  # would fail if anything ran again
+    assert_same(runner.run(priors(tmp_path)), prior_reference)
+    both = runner.run(priors(tmp_path, suite=("gp", "vlse", "wide")))
+    assert_same(
+        both[both["dim"].isin((2, 3)) & ~both["function"].isin(FUNCTIONS)].reset_index(drop=True), prior_reference
+    )
+
+
+def test_a_reference_that_a_method_undercuts_gives_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        problems, "reference_minimum", lambda functions, num_probes: torch.full((len(functions),), 50.0)
+    )
+    problems.block_problems.cache_clear()
+    results = runner.run(priors(tmp_path, suite=("gp",), dims=(2,)))
+    problems.block_problems.cache_clear()
+    for _, runs in results.groupby("function"):
+        assert (runs["f_min"] == runs["y_best"].min()).all()
+        best = runs[runs["y_best"] == runs["f_min"]]
+        assert (best["ni"] == 1).all()
+        assert (best["log10_regret"] == -8).all()
+        assert (runs["ni"] < 1).any()
+    assert (pd.read_parquet(next((tmp_path / "parts").iterdir()))["f_min"] == 50).all()
+
+
+def test_another_definition_of_a_prior_is_refused(tmp_path, monkeypatch):
+    settings = {"suite": ("gp",), "dims": (2,), "count": 1}
+    runner.run(priors(tmp_path, **settings))
+    monkeypatch.setitem(PRIORS, "gp", partial(PRIORS["gp"], p_convex=0.5))
+    with pytest.raises(ValueError, match=r"other settings \(prior gp was .*'p_convex': 0.5"):
+        runner.run(priors(tmp_path, **settings))
+    runner.run(priors(tmp_path, **{**settings, "suite": ("wide",)}))
+
+
+def test_every_prior_is_a_suite():
+    assert get_args(sweeps.Suite) == ("vlse", *PRIORS)
+
+
 def test_a_failing_rival_is_recorded_and_nothing_else_is_lost(tmp_path, monkeypatch):
     def failing(evaluate, x0, budget, rng):
         evaluate(x0)
@@ -199,8 +270,13 @@ def test_bad_checkpoints_are_named(tmp_path):
         ({"methods": ("sgd",)}, "unknown methods: sgd"),
         ({"functions": ("spere",)}, "unknown functions: spere"),
         ({"starts": 0}, "starts=0"),
-        ({"budgets": ()}, "budgets"),
-        ({"budgets": (5, 5)}, "once"),
+        ({"suite": ("bbob",)}, "unknown suite: bbob; choose from vlse, gp, wide"),
+        ({"suite": ()}, "suite must name at least one"),
+        ({"dims": (0,)}, r"dims=\(0,\)"),
+        ({"count": 0}, "count=0"),
+        ({"budgets": ()}, "budgets must name at least one"),
+        ({"budgets": (5, 5)}, "budgets .*only once"),
+        ({"functions": ("sphere", "sphere")}, "functions .*only once"),
     ],
 )
 def test_bad_settings_are_named(tmp_path, change, message):
@@ -221,6 +297,16 @@ def test_the_command_runs_and_reports(tmp_path, monkeypatch, capsys):
     assert "lbfgsb_restarts" in capsys.readouterr().out
     for name in ("results.parquet", "summary.md", "regret.png", "ranks.png"):
         assert (tmp_path / name).stat().st_size > 0
+
+
+def test_the_command_runs_on_the_priors(tmp_path, monkeypatch, capsys):
+    command_line(
+        monkeypatch, "--suite", "gp", "wide", "--dims", 2, 8, "--count", 2, "--starts", 1, "--budgets", 5,
+        "--methods", "adam", "--jobs", 1, "--out", tmp_path,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    for sample in ("gp, 2-D", "gp, 8-D", "wide, 2-D", "wide, 8-D"):
+        assert f"{sample} (2 functions), T = 5" in printed
 
 
 def test_the_command_explains_errors_and_interruptions(tmp_path, monkeypatch, capsys):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks import tune
-from benchmarks.problems import prior_problems
+from benchmarks.problems import validation_problems
 from benchmarks.rivals import tuned
 from pop_envs.prior import GPPrior
 
@@ -30,8 +30,8 @@ def test_tuning_is_reproducible():
     assert [s.learning_rate for s in first["adam"]] == [1e-3, 1.0]
 
 
-def test_prior_problems_are_single_functions_with_their_minima():
-    problems = list(prior_problems(GPPrior(), 3, 2))
+def test_validation_problems_are_single_functions_with_their_minima():
+    problems = validation_problems(GPPrior(), 3, 2)
     assert len({problem.name for problem in problems}) == 3
     for problem in problems:
         assert problem.f_min < problem.f_ref

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pop_envs.descent import Descent
+from pop_envs.descent import FAR, NEAR, Descent
 from pop_envs.prior import GPPrior, WidePrior
 
 
@@ -74,7 +74,7 @@ def test_outcomes():
         return x[:, 0], torch.tensor([[1.0, 0.0]]).double().expand_as(x)
 
     x = torch.zeros(1, 2).double()
-    descent = Descent.start(x, *slope(x))
+    descent = Descent.start(x, *slope(x), first_step=0.2)
     assert descent.outcome.item() == -1
     torch.testing.assert_close(descent.target, torch.tensor([[-0.2, 0.0]]).double())
     assert descent.gain.item() == pytest.approx(0.2)
@@ -86,12 +86,53 @@ def test_outcomes():
     descent.observe(descent.target, y + 9, g, always(x))
     assert descent.outcome.item() == 0
     torch.testing.assert_close(descent.x, torch.tensor([[-0.2, 0.0]]).double())
+    torch.testing.assert_close(descent.target, torch.tensor([[-0.4, 0.0]]).double())  # as at first
+    descent.observe(descent.target, y + 9, g, always(x))
+    torch.testing.assert_close(descent.target, torch.tensor([[-0.3, 0.0]]).double())  # half as far
     away = torch.tensor([[0.9, 0.9]]).double()
-    descent = Descent.start(x, *slope(x))
+    descent = Descent.start(x, *slope(x), first_step=0.2)
     descent.observe(away, *slope(away), always(x))
     assert descent.outcome.item() == -1
     assert torch.equal(descent.x, away)
-    torch.testing.assert_close(descent.target, torch.tensor([[0.7, 0.9]]).double())
+    torch.testing.assert_close(descent.target, torch.tensor([[0.9 - NEAR, 0.9]]).double())
+
+
+@pytest.mark.parametrize(("options", "length"), [({}, FAR), ({"first_step": NEAR}, NEAR), ({"first_step": 0.1}, 0.1)])
+def test_first_steps_have_their_length_downhill(options, length):
+    x, g = torch.zeros(1, 2).double(), torch.tensor([[3.0, -4.0]]).double()
+    target = Descent.start(x, x[:, 0], g, **options).target
+    torch.testing.assert_close(target, torch.tensor([[-0.6 * length, 0.8 * length]]).double())
+
+
+def test_the_first_step_after_a_departure_has_its_length_downhill():
+    x, away = torch.zeros(1, 2).double(), torch.tensor([[0.5, -0.5]]).double()
+    descent = Descent.start(x, x[:, 0], torch.tensor([[3.0, -4.0]]).double(), first_step=0.01)
+    descent.observe(away, x[:, 0], torch.tensor([[-8.0, 6.0]]).double(), always(x))
+    assert descent.outcome.item() == -1
+    torch.testing.assert_close(descent.target, torch.tensor([[0.5 + 0.8 * NEAR, -0.5 - 0.6 * NEAR]]).double())
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-6, 1e140])
+def test_the_size_of_the_gradients_changes_no_step(scale):
+    evaluate, _, x = quadratic()
+
+    def scaled(x):
+        return tuple(part * scale for part in evaluate(x))
+
+    for steps in (0, 1, 5):
+        plain, other = (follow(f, x, steps)[0] for f in (evaluate, scaled))
+        torch.testing.assert_close(other.target, plain.target, rtol=0, atol=1e-9)
+
+
+def test_a_departure_that_is_no_better_is_gone_on_from_too():
+    evaluate, _, x = quadratic(batch=1, dim=2)
+    descent = Descent.start(x, *evaluate(x), first_step=0.01)
+    away = -x.sign()
+    y, g = evaluate(away)
+    descent.observe(away, y + 1000, g, always(x))
+    assert descent.outcome.item() == -1
+    assert torch.equal(descent.x, away)
+    assert descent.y.item() == y.item() + 1000
 
 
 def test_a_point_without_a_value_teaches_no_curvature():

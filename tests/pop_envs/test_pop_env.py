@@ -16,7 +16,7 @@ from pop_envs.step_rule import STEP_RULES
 
 OBSERVATIONS = ["trajectory", "token"]
 TOKENS = ["paper", "full"]
-FEATURES = {"paper": 4, "full": 25}
+FEATURES = {"paper": 4, "full": 29}
 
 
 def sphere(**kwargs):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pop_envs.quasi_newton import MEMORY, QuasiNewton
+from pop_envs.quasi_newton import QuasiNewton, memory
 
 
 def spd(batch, dim, seed=0):
@@ -27,10 +27,29 @@ def times(matrix, vector):
 def test_before_any_curvature_the_step_is_downhill_and_of_the_first_length():
     g = normal(5, 3)
     p = QuasiNewton.start(g, 0.1).direction(g, free(g))
-    torch.testing.assert_close(p, -0.1 * g / g.abs().amax(-1, keepdim=True))
+    torch.testing.assert_close(p, -0.1 * g / g.square().sum(-1, keepdim=True).sqrt())
 
 
-@pytest.mark.parametrize("dim", range(1, MEMORY + 1))
+@pytest.mark.parametrize("scale", [1e-280, 1e-200, 1e-150, 1e100, 1e150])
+def test_the_first_length_is_free_of_the_gradients_size(scale):
+    g = normal(5, 3)
+    expected = QuasiNewton.start(g, 0.1).direction(g, free(g))
+    torch.testing.assert_close(QuasiNewton.start(scale * g, 0.1).direction(scale * g, free(g)), expected)
+
+
+def test_a_gradient_of_nothing_leads_nowhere():
+    g = torch.zeros(2, 3).double()
+    assert (QuasiNewton.start(g, 0.1).direction(g, free(g)) == 0).all()
+
+
+@pytest.mark.parametrize(("dim", "pairs"), [(1, 6), (3, 6), (4, 8), (10, 20), (40, 20)])
+def test_more_pairs_are_kept_in_more_dimensions(dim, pairs):
+    newton = QuasiNewton.start(normal(2, dim), 0.1)
+    assert newton.s.shape == newton.z.shape == (2, pairs, dim)
+    assert newton.rho.shape == (2, pairs)
+
+
+@pytest.mark.parametrize("dim", [*range(1, 9), 20])
 def test_conjugate_pairs_of_a_quadratic_give_newtons_direction(dim):
     hessian = spd(4, dim)
     moves = torch.linalg.inv(torch.linalg.cholesky(hessian)).mT  # columns are conjugate: M^T H M = 1
@@ -41,7 +60,7 @@ def test_conjugate_pairs_of_a_quadratic_give_newtons_direction(dim):
     torch.testing.assert_close(newton.direction(g, free(g)), -torch.linalg.solve(hessian, g), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("count", [1, 3, MEMORY])
+@pytest.mark.parametrize("count", [1, 3, memory(4), memory(4) + 5])
 def test_two_loops_equal_the_dense_bfgs_update(count):
     dim = 4
     hessian = spd(1, dim)[0].numpy()
@@ -50,17 +69,24 @@ def test_two_loops_equal_the_dense_bfgs_update(count):
     for s, z in pairs:
         newton.update(torch.from_numpy(s)[None], torch.from_numpy(z)[None])
     s, z = pairs[-1]
-    inverse = np.eye(dim) * (s @ z) / (z @ z)
-    for s, z in pairs:  # Nocedal & Wright, eq. 6.17
+    inverse = np.eye(dim) * (s @ s) / (s @ z)
+    for s, z in pairs[-memory(dim) :]:  # Nocedal & Wright, eq. 6.17
         v = np.eye(dim) - np.outer(z, s) / (s @ z)
         inverse = v.T @ inverse @ v + np.outer(s, s) / (s @ z)
     g = normal(1, dim, seed=4)
     np.testing.assert_allclose(newton.direction(g, free(g))[0], -inverse @ g[0].numpy(), rtol=1e-10)
 
 
+def test_where_nothing_was_learned_the_scale_is_the_longer_step_of_barzilai_and_borwein():
+    newton = QuasiNewton.start(normal(1, 3), 0.1)
+    newton.update(torch.tensor([[1.0, 0.0, 0.0]]).double(), torch.tensor([[2.0, 1.0, 0.0]]).double())
+    g = torch.tensor([[0.0, 0.0, 1.0]]).double()  # across the move and the change of the gradient
+    assert newton.direction(g, free(g)).tolist() == [[0.0, 0.0, -1 / 2]]  # the shorter one is 2/5
+
+
 def test_the_newest_pair_is_reproduced_and_the_direction_descends():
     newton = QuasiNewton.start(normal(8, 5), 0.1)
-    for k in range(3 * MEMORY):  # each pair from another quadratic
+    for k in range(3 * memory(5)):  # each pair from another quadratic
         s = normal(8, 5, seed=10 + k)
         z = times(spd(8, 5, seed=k), s)
         newton.update(s, z)

@@ -29,6 +29,12 @@ def filled(run, value):
     return torch.full_like(run.x, value)
 
 
+def some_points(run, seed=7):
+    """Points of the box, a third of them with coordinates at walls."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.uniform(-1.5, 1.5, run.x.shape)).clamp(-1, 1)
+
+
 def test_equation_4_by_hand():
     x, g = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([[2.0, -8.0]]).double()
     run = Trajectory.start(x, torch.zeros(1).double(), g)
@@ -68,22 +74,73 @@ def test_read_out_makes_exactly_the_quasi_newton_step():
     rule, run = QuasiNewtonStep(), some_run()
     possible = (run.newton.abs() >= 1e-8) & (run.newton.abs() <= 2)
     assert possible.double().mean() > 0.9
-    made = rule.displacement(run, rule.read_out(run))
-    torch.testing.assert_close(made[possible], run.newton[possible], rtol=1e-12, atol=0)
-    torch.testing.assert_close(
-        rule.move(run, rule.read_out(run)), (run.x + run.newton).clamp(-1, 1), rtol=0, atol=1e-12
-    )
+    for bounce in (False, True):  # nothing of it lies behind
+        read = rule.read_out(run, run.descent.target, bounce)
+        torch.testing.assert_close(rule.displacement(run, read)[possible], run.newton[possible], rtol=1e-12, atol=0)
+        torch.testing.assert_close(rule.move(run, read)[possible], run.descent.target[possible], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [GradientStep(), SignedStep()], ids=type)
-def test_read_out_makes_it_in_the_coordinates_that_agree_and_the_least_step_in_the_others(rule):
+@pytest.mark.parametrize("target", ["newton", "any"])
+@pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)
+def test_read_out_makes_it_in_the_coordinates_that_agree_and_the_least_step_in_the_others(rule, target):
     run = some_run()
-    agrees = run.newton * rule.direction(run) > 0
-    assert 0.5 < agrees.double().mean() < 1
-    read = rule.read_out(run)
+    target = run.descent.target if target == "newton" else some_points(run)
+    agrees = (target - run.x) * rule.direction(run) > 0
+    read = rule.read_out(run, target)
     inside = agrees & (read.abs() < 1)
-    torch.testing.assert_close(rule.displacement(run, read)[inside], run.newton[inside], rtol=1e-9, atol=0)
+    assert inside.double().mean() > 0.3
+    torch.testing.assert_close(rule.displacement(run, read)[inside], (target - run.x)[inside], rtol=1e-9, atol=0)
     assert (read[~agrees] == -1).all()
+
+
+@pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
+def test_what_lies_behind_is_not_approached_without_bouncing(rule):
+    run = some_run()
+    target = some_points(run)
+    moved = rule.move(run, rule.read_out(run, target))
+    behind = (target - run.x) * rule.direction(run) < 0
+    assert behind.double().mean() > 0.3
+    before, after = (target - run.x).abs(), (target - moved).abs()
+    assert ((after - before)[behind].abs() <= 1.001e-8).all()
+    assert (after[~behind] <= 1.001e-8).all()
+
+
+@pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
+@pytest.mark.parametrize("dim", [1, 3, 8])
+def test_every_point_of_the_box_is_reached_off_the_wall_ahead(rule, dim):
+    for seed in range(5):
+        run = some_run(dim=dim, seed=seed)
+        if seed % 2:
+            run.x = some_points(run, seed)  # from walls, too
+        target = some_points(run, seed + 100)
+        apart = (target - run.x).abs() >= 1e-8
+        moved = rule.move(run, rule.read_out(run, target, bounce=True))
+        assert moved.abs().max() <= 1
+        torch.testing.assert_close(moved[apart], target[apart], rtol=0, atol=1e-12)
+        assert ((moved - target)[~apart].abs() <= 2.001e-8).all()
+
+
+@pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
+@pytest.mark.parametrize("distance", [-1e-3, -1e-6, -1e-10, 0.0, 1e-10, 1e-6, 1e-3])
+def test_points_nearby_are_reached_as_well(rule, distance):
+    run = some_run()
+    target = (run.x + distance).clamp(-1, 1)
+    moved = rule.move(run, rule.read_out(run, target, bounce=True))
+    assert ((moved - target).abs() <= 1.001e-8).all()
+
+
+def test_the_way_off_a_wall_by_hand():
+    x, g = torch.tensor([[0.5, 0.5]]).double(), torch.tensor([[1.0, -1.0]]).double()
+    run = Trajectory.start(x, torch.zeros(1).double(), g)
+    target = torch.tensor([[0.7, 0.7]], dtype=torch.float64)  # behind, on the way down; ahead, on the way up
+    lengths = SignedStep().size(SignedStep().read_out(run, target, bounce=True))
+    assert lengths[0].tolist() == pytest.approx([1.5 + 1.7, 0.2], rel=1e-12)
+
+
+def test_equation_4_does_not_bounce():
+    run = some_run()
+    target = some_points(run)
+    assert torch.equal(GradientStep().read_out(run, target, bounce=True), GradientStep().read_out(run, target))
 
 
 @pytest.mark.parametrize("rule", [SignedStep(), QuasiNewtonStep()], ids=type)
@@ -96,9 +153,11 @@ def test_walls_reflect(rule):
         torch.testing.assert_close(rule.move(run, filled(run, action)), x, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("bounce", [False, True])
 @pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)
-def test_flat_functions_are_survived(rule):
+def test_flat_functions_are_survived(rule, bounce):
     x = torch.tensor([[0.5, -1.0]]).double()
     run = Trajectory.start(x, torch.zeros(1).double(), torch.zeros_like(x))
-    assert rule.read_out(run).isfinite().all()
+    for target in (run.descent.target, run.scout.target):
+        assert rule.read_out(run, target, bounce).isfinite().all()
     assert rule.move(run, filled(run, 1.0)).isfinite().all()

@@ -38,6 +38,8 @@ def test_paper_tokens_by_hand():
 def test_full_tokens_by_hand():
     run = two_points()
     token = dict(zip(FullTokens.features, FullTokens(BUDGET, SignedStep())(run)[0, 0].tolist(), strict=True))
+    target = run.scout.target[0]
+    to_first, to_second = (((target - torch.tensor(x)) ** 2).mean().item() for x in ([0.5, -0.5], [0.3, -0.1]))
     # The first coordinate goes up next: its slope is negative. It moved down by 0.2, to the new best point.
     expected = {
         "time": 1 / 8,
@@ -64,7 +66,11 @@ def test_full_tokens_by_hand():
         "log descent gap": 0,
         "log descent gain": log(run.descent.gain.item() / 4),
         "log newton step": log(run.newton[0, 0].item()),
-        "newton": SignedStep().read_out(run)[0, 0].item(),
+        "log descent promise": log(-run.descent.gain.item() / 4),
+        "forecast": 1 / (1 + (to_first + 1e-6) / (to_second + 1e-6)),  # the first value is the highest, 1
+        "clearance": min(to_first, to_second) ** 0.5,
+        "scout": SignedStep().read_out(run, run.scout.target, bounce=True)[0, 0].item(),
+        "newton": SignedStep().read_out(run, run.descent.target)[0, 0].item(),
     }
     assert token == pytest.approx(expected, abs=1e-6)
 
@@ -81,10 +87,68 @@ def test_after_a_worse_point_the_best_one_is_told():
     assert token["log scale growth"] == pytest.approx(math.log(2) / 2, abs=1e-6)
 
 
+@pytest.mark.parametrize(("y", "gain"), [(2.5, 0.5), (2.5, 3.5)])
+def test_a_descent_away_from_the_best_point_tells_its_gap_and_what_it_promises(y, gain):
+    run = two_points()  # the best value is 1, the scale 4
+    run.descent.y, run.descent.gain = torch.tensor([y]).double(), torch.tensor([gain]).double()
+    token = dict(zip(FullTokens.features, FullTokens(BUDGET, SignedStep())(run)[0, 0].tolist(), strict=True))
+    assert token["log descent gap"] == pytest.approx(log((y - 1) / 4), abs=1e-6)
+    assert token["log descent gain"] == pytest.approx(log(gain / 4), abs=1e-6)
+    assert token["log descent promise"] == pytest.approx(log((y - gain - 1) / 4), abs=1e-6)  # negative: a new best
+
+
 @pytest.mark.parametrize("tokens", TOKENS.values())
 def test_time_is_the_first_feature_and_every_feature_has_a_limit(tokens):
     assert tokens.features.index("time") == TIME
     assert len(tokens(BUDGET, SignedStep()).limits()) == len(tokens.features) == len(set(tokens.features))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "step_rule", "descends", "scouts"),
+    [
+        ("paper", "gradient", False, False),
+        ("paper", "signed", False, False),
+        ("paper", "quasi_newton", True, False),
+        ("full", "gradient", True, True),
+        ("full", "signed", True, True),
+        ("full", "quasi_newton", True, True),
+    ],
+)
+def test_runs_carry_what_tokens_and_step_rule_read(tokens, step_rule, descends, scouts):
+    core = Core(2, tokens=tokens, step_rule=step_rule, budget=3)
+    core.reset([np.random.default_rng(i) for i in range(2)])
+    core.step(torch.zeros(2, 2))
+    core.reset([np.random.default_rng(2)], torch.tensor([1]))
+    core.step(torch.zeros(2, 2))
+    assert (core.run.descent is not None, core.run.scout is not None) == (descends, scouts)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("step_rule", ["signed", "quasi_newton"])
+def test_the_last_two_features_lead_to_the_scouts_target_and_make_the_quasi_newton_step(step_rule, dim):
+    core = Core(20, dim=dim, prior="wide", tokens="full", step_rule=step_rule)
+    assert core.tokens.features[-2:] == ("scout", "newton")
+    core.reset([np.random.default_rng(i) for i in range(20)])
+    for action in np.random.default_rng(0).uniform(-1, 1, (10, 20, dim)):
+        run, rule, read_outs = core.run, core.tokens.step_rule, core.token[..., -2:].double()
+        moved = rule.move(run, read_outs[..., 0])
+        torch.testing.assert_close(moved, run.scout.target, rtol=0, atol=1e-5)  # in single precision
+        stepped, ahead = rule.move(run, read_outs[..., 1]), run.newton * rule.direction(run) > 0
+        torch.testing.assert_close(stepped[ahead], run.descent.target[ahead], rtol=0, atol=1e-5)
+        torch.testing.assert_close(stepped[~ahead], run.x[~ahead], rtol=0, atol=1e-7)
+        assert step_rule == "signed" or (ahead | (run.newton == 0)).all()
+        core.step(torch.from_numpy(action))
+
+
+def test_forecast_and_clearance_are_the_same_in_all_coordinates():
+    core = Core(6, dim=3, tokens="full", step_rule="signed")
+    core.reset([np.random.default_rng(i) for i in range(6)])
+    for action in np.random.default_rng(0).uniform(-1, 1, (10, 6, 3)):
+        core.step(torch.from_numpy(action))
+        for name in ("forecast", "clearance"):
+            column = core.token[..., core.tokens.features.index(name)].double()
+            expected = getattr(core.run.scout, name)[:, None].expand(-1, 3)
+            torch.testing.assert_close(column, expected, rtol=1e-6, atol=1e-7)
 
 
 def episode(core, actions, seed=0):

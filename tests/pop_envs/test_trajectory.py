@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pop_envs.scout import Scout
 from pop_envs.trajectory import Trajectory
 
 NAN, INF = float("nan"), float("inf")
@@ -112,3 +113,55 @@ def test_put_replaces_the_asked_rows_only():
     assert torch.equal(whole.descent.target[[2, 0]], part.descent.target)
     assert torch.equal(whole.descent.pairs.rho[[2, 0]], part.descent.pairs.rho)
     assert torch.equal(whole.descent.pairs.s[[1, 3]], untouched.descent.pairs.s[[1, 3]])
+    for name in vars(whole.scout):
+        new, old, put = (getattr(run.scout, name) for run in (whole, untouched, part))
+        assert torch.equal(new[[1, 3]], old[[1, 3]]), name
+        assert torch.equal(new[[2, 0]], put), name
+
+
+def test_runs_without_descent_or_scout_are_the_same_runs():
+    whole = observe(start(), 1.0)
+    for descend, scout in ((False, False), (True, False), (False, True)):
+        run = Trajectory.start(row(0.5, -0.5), torch.tensor([2.0]).double(), row(1.0, -4.0), descend, scout)
+        observe(run, 1.0)
+        run.put(torch.tensor([0]), run)
+        assert (run.descent is not None, run.scout is not None) == (descend, scout)
+        for name in ("x", "y", "g", "best_x", "best_y", "mean", "m2", "scale", "heading"):
+            assert torch.equal(getattr(run, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_the_scout_sees_what_counts(bad):
+    run = observe(start(2.0, x=(0.5, -0.5)), 7.0, x=(0.2, 0.2))
+    observe(run, bad, x=(-0.5, 0.5), g=(NAN, NAN))
+    observe(run, 3.0, x=(0.9, 0.1))
+    scout = Scout.start(row(0.5, -0.5), torch.tensor([2.0]).double())
+    for y, x in ((7.0, (0.2, 0.2)), (7.0, (-0.5, 0.5)), (3.0, (0.9, 0.1))):  # no value is the worst one
+        scout.observe(row(*x), torch.tensor([y]).double())
+    for name in vars(scout):
+        assert torch.equal(getattr(run.scout, name), getattr(scout, name)), name
+
+
+def test_points_without_a_value_count_for_the_scout_as_the_first_value_there_is():
+    places = ((0.5, -0.5), (0.4, 0.4), (-0.9, 0.1), (0.2, 0.3))
+    run = start(NAN, x=places[0], g=(NAN, NAN))
+    scout = Scout.start(row(*places[0]), torch.tensor([70.0]).double())
+    for x, y, counts in zip(places[1:], (NAN, 70.0, 68.0), (70.0, 70.0, 68.0), strict=True):
+        observe(run, y, x=x)
+        scout.observe(row(*x), torch.tensor([counts]).double())
+    for name in vars(scout):
+        torch.testing.assert_close(getattr(run.scout, name), getattr(scout, name), rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1.0, 100.0), (1.0, -100.0), (1e-6, 1.0), (1e3, 0.0)])
+def test_a_start_without_a_value_leaves_the_scout_free_of_scale(factor, shift):
+    def scouted(factor=1.0, shift=0.0):
+        run = start(NAN, g=(NAN, NAN))
+        observe(run, NAN, x=(0.4, 0.4))
+        for x in np.random.default_rng(0).uniform(-1, 1, (6, 2)):
+            observe(run, factor * (x**2).sum() + shift, x=x)
+            yield run.scout
+
+    for changed, plain in zip(scouted(factor, shift), scouted(), strict=True):
+        assert torch.equal(changed.target, plain.target)
+        torch.testing.assert_close(changed.forecast, plain.forecast, rtol=0, atol=1e-6)

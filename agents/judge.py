@@ -1,0 +1,87 @@
+"""Judges policies on functions of the priors that no training sees: ``python -m agents.judge runs/full-0``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from agents.checkpoint import CheckpointError, load_checkpoint
+from agents.runner import Optimizer
+from agents.validation import Score, ValidationSet
+from pop_envs.prior import PRIORS
+
+_DESCRIPTION = "Judges policies on validation functions of both priors."
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What to judge, and on what.
+
+    Attributes:
+        checkpoints: Checkpoint folders.
+        size: Validation functions of each prior.
+        dim: Their coordinates.
+        budget: Steps per run.
+    """
+
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    size: int = 1024
+    dim: int = 2
+    budget: int = 50
+
+
+def scores_of(name: str, optimizer: Optimizer, chosen: ValidationSet) -> dict[str, Score]:
+    """A policy's scores, with the modes of its actions and with samples of them."""
+    return {
+        name: chosen.score(chosen.policy(optimizer, deterministic=True)),
+        f"{name}, sampled": chosen.score(chosen.policy(optimizer)),
+    }
+
+
+def yardsticks(chosen: ValidationSet) -> dict[str, Score]:
+    """Scores of methods that learn nothing."""
+    return {"Adam": chosen.score(chosen.adam()), "random search": chosen.score(chosen.random_search())}
+
+
+def print_scores(scores: dict[str, dict[str, Score]], console: Console) -> None:
+    """Prints scores by prior and method."""
+    table = Table(title="On validation functions of the priors: mean ± standard error")
+    table.add_column("prior")
+    table.add_column("method")
+    table.add_column("NI", justify="right")
+    table.add_column("log10 regret", justify="right")
+    for prior, by_method in scores.items():
+        for method, score in by_method.items():
+            ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"
+            regret = f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}"
+            table.add_row(prior, method, ni, regret)
+        table.add_section()
+    console.print(table)
+
+
+def main() -> None:
+    """Judges what the command line names."""
+    console = Console()
+    judging = tyro.cli(Judging, description=_DESCRIPTION)
+    try:
+        policies = {str(folder): load_checkpoint(folder)[0] for folder in judging.checkpoints}
+    except (CheckpointError, FileNotFoundError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+    scores: dict[str, dict[str, Score]] = {}
+    for prior in PRIORS:
+        chosen = ValidationSet.of(prior, judging.budget, judging.size, judging.dim)
+        scores[prior] = yardsticks(chosen)
+        for name, optimizer in policies.items():
+            scores[prior] |= scores_of(name, optimizer, chosen)
+    print_scores(scores, console)
+
+
+if __name__ == "__main__":
+    main()
