@@ -110,7 +110,10 @@ class MixtureDistribution(PerCoordinateDistribution):
         """See ``PerCoordinateDistribution``."""
         # Component 0 steps, component 1 jumps: (batch, dim, 2) each, and weights (batch, 2).
         gates, free, log_stds, jump_logit = outputs.split([2, 2, 2, 1], -1)
-        self.means = torch.lerp(free, read_outs.flip(-1), gates.sigmoid() * gates.new_tensor(self.led))
+        gates = gates.sigmoid()
+        if not all(self.led):
+            gates = gates * gates.new_tensor(self.led)
+        self.means = torch.lerp(free, read_outs.flip(-1), gates)
         self.log_stds = _bounded(log_stds)
         jump_logit = jump_logit[..., 0].mean(-1)
         self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))

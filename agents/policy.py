@@ -19,14 +19,14 @@ class TrajectoryPolicy(ActorCriticPolicy):
     """Actor and critic on whole episodes of ``"token"`` observations.
 
     One set of weights runs in any dimension: coordinates share the network, and the value is the mean
-    of the coordinates' values. The last token feature must be the quasi-Newton read-out where the head
-    is a mixture.
+    of the coordinates' values. The last two token features must be the actions that lead to the scout's
+    target and make the quasi-Newton step, where the head has read-outs.
 
     Args:
         observation_space: Of one token, (dim, features).
         action_space: Of one action, (dim,).
         lr_schedule: Learning rate against the remaining progress.
-        head: "gaussian" or "mixture".
+        head: A name in ``agents.distributions.DISTRIBUTIONS``.
         width: Of the transformer.
         depth: Of the transformer.
         heads: Attention heads.

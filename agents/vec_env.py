@@ -40,10 +40,8 @@ class GymnasiumVecEnv(VecEnv):
         Raises:
             ValueError: If the sub-environments were given different options.
         """
-        if any(options != self._options[0] for options in self._options):
-            raise ValueError("a batched environment takes the same options for all sub-environments")
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
-        observations, _ = self.env.reset(seed=seeds, options=self._options[0])  # type: ignore[arg-type]
+        observations, _ = self.env.reset(seed=seeds, options=self._shared_options())  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -105,6 +103,11 @@ class GymnasiumVecEnv(VecEnv):
         """See ``VecEnv``: a batched environment has no wrappers of single ones."""
         return [False] * len(self._chosen(indices))
 
+    def _shared_options(self) -> dict[str, Any]:
+        if any(options != self._options[0] for options in self._options):
+            raise ValueError("a batched environment takes the same options for all sub-environments")
+        return self._options[0]
+
     def _chosen(self, indices: VecEnvIndices) -> list[int]:
         chosen: Iterable[int] = self._get_indices(indices)
         return list(chosen)
@@ -134,8 +137,10 @@ class AlternatingVecEnv(GymnasiumVecEnv):
         """Restarts all environments, the first of which has the next turn; see ``VecEnv``."""
         seed = self._seeds[0]
         seeds = [None if seed is None else int(s) for s in np.random.SeedSequence(seed).generate_state(len(self.envs))]
-        self._waiting = [env.reset(seed=seed)[0] for env, seed in zip(self.envs, seeds, strict=True)]
+        options = self._shared_options()
+        self._waiting = [env.reset(seed=seed, options=options)[0] for env, seed in zip(self.envs, seeds, strict=True)]
         self._reset_seeds()
+        self._reset_options()
         return self._turn_to(0)
 
     def step_wait(self) -> VecEnvStepReturn:
