@@ -67,7 +67,7 @@ VARIANTS = (
     Variant("tokens", "paper", {"tokens": "paper", "head": "free"}),  # they carry no read-outs
     Variant("prior", "gp", {"prior": "gp"}),  # eq. 8
     Variant("mixing", "unmixed", {"mixing": False}),
-    Variant("dimensions", "2-and-8", {"dims": (2, 2, 2, 8)}),
+    Variant("dimensions", "2-only", {"dims": (2,)}),
     Variant("network", "depth-2", {"depth": 2}),
     Variant("network", "width-128", {"width": 128}),
 )

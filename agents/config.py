@@ -127,7 +127,7 @@ PRESETS = {
         ),
     ),
     "full": (
-        "The policy that ships: a quarter of an hour on one core.",
-        TrainConfig(preset="full", functions=160_000, minutes=240.0),
+        "The policy that ships: half an hour on one core.",
+        TrainConfig(preset="full", functions=240_000, minutes=240.0, dims=(2, 2, 2, 8)),
     ),
 }
