@@ -11,20 +11,20 @@ import json
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import tyro
-from joblib import Parallel, delayed
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agents.callbacks import STATE
 from agents.checkpoint import load_checkpoint, write_atomically
 from agents.config import PRESETS, TrainConfig
+from agents.jobs import demand_same_settings, run_jobs
 from agents.train import train
 from agents.validation import ValidationSet
 from pop_envs.prior import PRIORS
@@ -142,26 +142,13 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
         ValueError: If ``study.out`` holds results of other settings.
     """
     study.out.mkdir(parents=True, exist_ok=True)
-    _check_identity(study)
+    demand_same_settings(study.out / "study.json", _identity(study))
     chosen = study.chosen()
     # Seed by seed: a time in which the machine is busy with other things does not meet one variant only.
     configs = [study.config(variant, seed) for seed in study.seeds for variant in chosen]
     waiting = [config for config in configs if not (config.folder / RESULT).exists()]
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=console is None, speed_estimate_period=3600) as progress:
-        task = progress.add_task("ablations", total=len(configs), completed=len(configs) - len(waiting))
-        sets = _validation_sets(study) if waiting else {}
-        jobs = Parallel(n_jobs=study.jobs, return_as="generator_unordered")
-        for _ in jobs(delayed(_run_one)(config, sets) for config in waiting):
-            progress.advance(task)
-
+    judge = partial(_run_one, sets=_validation_sets(study) if waiting else {})
+    run_jobs("ablations", judge, waiting, total=len(configs), processes=study.jobs, console=console)
     rows = [
         {"group": variant.group, "variant": variant.name, "seed": seed, **_result(study.config(variant, seed))}
         for variant in chosen
@@ -172,24 +159,12 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
     return results
 
 
-def _check_identity(study: Study) -> None:
-    """Refuses a folder of other settings; further variants and seeds may join the old ones."""
-    path = study.out / "study.json"
+def _identity(study: Study) -> dict[str, Any]:
+    """What the results depend on; further variants and seeds may join the old ones."""
     base = {name: value for name, value in BASE.lasting().items() if name not in ("preset", "seed")}
     identity: dict[str, Any] = {"minutes": study.minutes, "size": study.size, **base}
     identity |= {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items()}
-    identity |= {f"variant {variant.name}": variant.changes for variant in study.chosen()}
-    # Through JSON and back, so that equal settings compare equal.
-    identity = json.loads(json.dumps(identity))
-    old = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    changed = [key for key in identity if key in old and old[key] != identity[key]]
-    if changed:
-        details = "; ".join(f"{key} was {old[key]} and is now {identity[key]}" for key in changed)
-        raise ValueError(
-            f"{study.out} holds results of other settings ({details}): "
-            "choose another folder with --out, set the old settings again, or delete the folder"
-        )
-    write_atomically(path, json.dumps({**old, **identity}, indent=2).encode() + b"\n")
+    return identity | {f"variant {variant.name}": variant.changes for variant in study.chosen()}
 
 
 def _validation_sets(study: Study) -> dict[str, ValidationSet]:

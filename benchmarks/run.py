@@ -8,7 +8,6 @@ the same results file.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sys
 import time
@@ -22,10 +21,9 @@ import numpy as np
 import pandas as pd
 import torch
 import tyro
-from joblib import Parallel, delayed
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from agents.jobs import demand_same_settings, run_jobs
 from benchmarks import analysis
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.problems import Problem, block_problems
@@ -119,7 +117,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     chosen = methods(sweep)
     parts = sweep.out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    _check_identity(sweep, chosen)
+    demand_same_settings(sweep.out / "sweep.json", _identity(sweep, chosen))
     order = blocks(sweep)
     chunks = [
         Chunk(method, block, budget, sweep.starts, sweep.seed, parts / f"{method.name}-{block}-{budget}.parquet")
@@ -127,20 +125,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     ]
     # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
     waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: order.index(c.block))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=console is None, speed_estimate_period=300) as progress:
-        task = progress.add_task("benchmark", total=len(chunks), completed=len(chunks) - len(waiting))
-        jobs = Parallel(n_jobs=sweep.jobs, return_as="generator_unordered")
-        for _ in jobs(delayed(_run_chunk)(chunk) for chunk in waiting):
-            progress.advance(task)
-
+    run_jobs("benchmark", _run_chunk, waiting, total=len(chunks), processes=sweep.jobs, console=console)
     results = pd.concat([pd.read_parquet(chunk.part) for chunk in chunks], ignore_index=True)
     results = analysis.with_measures(analysis.with_lowest_minima(results))[list(COLUMNS)]
     _write_atomically(results, sweep.out / "results.parquet")
@@ -163,24 +148,10 @@ def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _check_identity(sweep: Sweep, chosen: Iterable[Method]) -> None:
-    """Refuses a folder of other settings; further methods, problems and budgets may join the old ones."""
-    path = sweep.out / "sweep.json"
+def _identity(sweep: Sweep, chosen: Iterable[Method]) -> dict[str, Any]:
+    """What the results depend on; further methods, problems and budgets may join the old ones."""
     identity = {"starts": sweep.starts, "seed": sweep.seed, **{f"method {m.name}": m.identity for m in chosen}}
-    identity |= {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items() if name in sweep.suite}
-    # Through JSON and back, so that equal settings compare equal.
-    identity = json.loads(json.dumps(identity))
-    old = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    changed = [key for key in identity if key in old and old[key] != identity[key]]
-    if changed:
-        details = "; ".join(f"{key} was {old[key]} and is now {identity[key]}" for key in changed)
-        raise ValueError(
-            f"{sweep.out} holds results of other settings ({details}): "
-            "choose another folder with --out, set the old settings again, or delete the folder"
-        )
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps({**old, **identity}, indent=2) + "\n", "utf-8")
-    unfinished.replace(path)
+    return identity | {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items() if name in sweep.suite}
 
 
 def _generator(seed: int, *key: str | int) -> np.random.Generator:
