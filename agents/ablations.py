@@ -28,6 +28,7 @@ from agents.jobs import demand_same_settings, run_jobs
 from agents.train import train
 from agents.validation import ValidationSet
 from pop_envs.prior import PRIORS
+from pop_envs.rendering import PALETTE, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +45,7 @@ MEASURES = {f"{prior}_{measure}": (prior, measure) for prior in PRIORS for measu
 _LABELS = {"ni": "NI", "log10_regret": "log10 regret"}
 _DIGITS = {"ni": 3, "log10_regret": 2}
 _HEADER = ("variant", *(f"{prior} {_LABELS[measure]}" for prior, measure in MEASURES.values()), "functions")
-# Of Okabe and Ito's palette: told apart by colour-blind readers too.
-_SEED_COLOR, _MEAN_COLOR = "#56B4E9", "#D55E00"
+_SEED_COLOR, _MEAN_COLOR = PALETTE[5], PALETTE[1]
 
 
 class Variant(NamedTuple):
@@ -268,9 +268,10 @@ def _draw_panel(panel: Axes, results: pd.DataFrame, means: pd.Series) -> None:
     panel.plot(x, y, "o", label="one seed", color=_SEED_COLOR, markersize=6)
     y = np.arange(len(means))
     panel.plot(means.to_numpy(), y, "|", label="mean", color=_MEAN_COLOR, markersize=13, markeredgewidth=2.5)
-    panel.grid(axis="x", alpha=0.25)
+    dress(panel)
+    panel.grid(visible=False, axis="y")
     panel.tick_params(axis="y", length=0)
-    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.spines["left"].set_visible(False)
 
 
 def report(results: pd.DataFrame, study: Study, console: Console) -> None:

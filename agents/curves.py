@@ -14,13 +14,13 @@ from rich.console import Console
 
 from agents.callbacks import HISTORY
 from pop_envs.prior import PRIORS
+from pop_envs.rendering import PALETTE, dress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DESCRIPTION = "Draws the validation scores of trainings against the functions they have seen."
 _LABELS = {"ni": "NI (higher is better)", "log10_regret": "log10 regret (lower is better)"}
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,10 @@ def draw(runs: tuple[Path, ...]) -> Figure:
     for i, (row, measure) in enumerate(zip(panels, _LABELS, strict=True)):
         for panel, prior in zip(row, PRIORS, strict=True):
             for j, (name, table) in enumerate(histories.items()):
-                column, color = f"{prior}_{measure}", _COLORS[j % len(_COLORS)]
+                column, color = f"{prior}_{measure}", PALETTE[j % len(PALETTE)]
                 panel.plot(table["functions"], table[column], label=name, color=color, linewidth=1.6)
             panel.set_ylabel(_LABELS[measure])
-            panel.grid(alpha=0.25)
-            panel.spines[["top", "right"]].set_visible(False)
+            dress(panel)
             if i == 0:
                 panel.set_title(f"validation functions of the prior {prior}")
             else:

@@ -90,6 +90,7 @@ class EpisodicPPO(PPO):
         obs = self._last_obs
         assert isinstance(obs, np.ndarray)
         assert isinstance(rollout_buffer, EpisodeRolloutBuffer)
+        # Turns of training may differ in their budget, and SB3 asks for a constructor's number of steps.
         n_rollout_steps = int(env.get_attr("budget")[0])
         rollout_buffer.fit(n_rollout_steps, env.num_envs, obs.shape[1:])
         self.batch_size = n_rollout_steps * self.batch_episodes * env.num_envs // self.n_envs

@@ -19,17 +19,15 @@ from rich.table import Table
 
 from benchmarks import vlse
 from pop_envs.measures import log10_regret, normalized_improvement, ranks
+from pop_envs.rendering import PALETTE, dress
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MEASURES = ("ni", "log10_regret", "rank")
 _VLSE = "VLSE"
 _HEADER = ("method", "NI", "log10 regret", "rank", "ms per step", "failed")
-# Okabe and Ito's palette: told apart by colour-blind readers too. Dashes tell the second round apart.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # tell rounds through the palette apart
 
 
 def with_lowest_minima(results: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +143,7 @@ def draw_regret(results: pd.DataFrame) -> Figure:
         left.set(title=f"Regret: {title}", ylabel="mean log10 regret (lower is better)")
         right.set(title=f"Normalized improvement: {title}", ylabel="mean NI (higher is better)")
         for panel in (left, right):
-            _dress(panel)
+            dress(panel)
             panel.set(xlabel="evaluations", xlim=(1, budget + 1))
     _legend(figure)
     return figure
@@ -192,7 +190,7 @@ def draw_ranks(results: pd.DataFrame) -> Figure:
                 markeredgewidth=2,
                 alpha=0.9,
             )
-        _dress(panel)
+        dress(panel)
         panel.grid(visible=False, axis="y")
         panel.set(title=f"Mean rank per group of functions, T = {budget}", xlabel="mean rank (lower is better)")
         panel.set(xlim=(0.7, methods + 0.3), ylim=(len(labels) - 0.5, -0.5))
@@ -269,9 +267,9 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]
 def _styles(overview: pd.DataFrame) -> dict[str, dict[str, object]]:
     """A line style per method, the same in all figures."""
     methods = list(dict.fromkeys(overview.index.get_level_values("method")))
-    count = len(_COLORS)
+    count = len(PALETTE)
     return {
-        method: {"color": _COLORS[i % count], "linestyle": _DASHES[i // count % len(_DASHES)], "linewidth": 2.0}
+        method: {"color": PALETTE[i % count], "linestyle": _DASHES[i // count % len(_DASHES)], "linewidth": 2.0}
         for i, method in enumerate(methods)
     }
 
@@ -279,8 +277,3 @@ def _styles(overview: pd.DataFrame) -> dict[str, dict[str, object]]:
 def _legend(figure: Figure) -> None:
     """One legend below all panels, from the first of them."""
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-
-
-def _dress(panel: Axes) -> None:
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+# Okabe and Ito's: told apart by colour-blind readers too.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
 _PIXELS = 121  # of a side of the landscape
 _LEVELS = 24
 _HEIGHT, _WIDTH, _DPI = 4.48, 5.12, 100  # inches a panel: sides of video frames should be multiples of 16
@@ -26,6 +29,12 @@ _GAP_FLOOR = 1e-12  # of the first gap: where the logarithmic axis ends
 _LAND, _LAND_RANGE = "bone", (0.42, 1.0)  # pale, for the path to stand out
 _TIME, _TIME_RANGE = "plasma", (0.0, 0.8)
 _LINE, _BEST = "#3b4252", "#f5c211"
+
+
+def dress(ax: Axes) -> None:
+    """Gives a panel of a chart its plain look: a faint grid, no frame."""
+    ax.grid(alpha=0.25, lw=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def draw_landscape(ax: Axes, objective: Objective) -> None:
@@ -101,7 +110,7 @@ def draw_values(ax: Axes, values: Array, minimum: float = np.nan, budget: int | 
     ax.scatter(steps, values, s=18, c=_time_colors(len(values), budget), linewidths=0, zorder=3, label="value")
     ax.set(xlim=(-0.5, (budget or len(values) - 1) + 0.5), xlabel="step")
     ax.set_ylabel("$f - f_{min}$" if np.isfinite(minimum) else "$f$")
-    ax.grid(alpha=0.25, lw=0.6)
+    dress(ax)
     ax.legend(loc="upper right", frameon=False, fontsize="small")
 
 
