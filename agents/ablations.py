@@ -24,7 +24,7 @@ from rich.table import Table
 from agents.callbacks import STATE
 from agents.checkpoint import load_checkpoint, write_atomically
 from agents.config import PRESETS, TrainConfig
-from agents.jobs import demand_same_settings, run_jobs
+from agents.jobs import ProcessDied, demand_same_settings, run_jobs
 from agents.train import train
 from agents.validation import ValidationSet
 from pop_envs.prior import PRIORS
@@ -148,7 +148,11 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
     configs = [study.config(variant, seed) for seed in study.seeds for variant in chosen]
     waiting = [config for config in configs if not (config.folder / RESULT).exists()]
     judge = partial(_run_one, sets=_validation_sets(study) if waiting else {})
-    run_jobs("ablations", judge, waiting, total=len(configs), processes=study.jobs, console=console)
+    for config, result in run_jobs(
+        "ablations", judge, waiting, total=len(configs), processes=study.jobs, console=console
+    ):
+        if isinstance(result, ProcessDied):
+            raise result from RuntimeError(f"of {config.folder}")
     rows = [
         {"group": variant.group, "variant": variant.name, "seed": seed, **_result(study.config(variant, seed))}
         for variant in chosen

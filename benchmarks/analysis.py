@@ -1,39 +1,106 @@
-"""From the results file to the verdict: tables, and figures for the README.
+"""From the results file to the verdict in numbers.
 
-Every headline number is a mean over functions of the mean over starts. Its standard error is that of
-the mean over functions, for these are the sample: it tells how far the number would move on other
-functions of the same kind, not how well it is known on these. VLSE's functions are one sample, each
-prior's functions in each dimension are another.
+Only methods that ran on the same functions from the same starts are compared: a ``Comparison`` is one table. Every
+headline number is a mean over functions of the mean over starts, with a bootstrap interval over functions, for these
+are the sample: it tells how far the number would move on other functions of the same kind, not how well it is known on
+these. VLSE's functions are one sample, each prior's functions in each dimension are another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from benchmarks import vlse
+from benchmarks.problems import VLSE
+from benchmarks.significance import Significance, compare
 from pop_envs.measures import log10_regret, normalized_improvement, ranks
-from pop_envs.rendering import PALETTE, dress
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+Array = NDArray[np.float64]
 
-MEASURES = ("ni", "log10_regret", "rank")
-_VLSE = "VLSE"
-_HEADER = ("method", "NI", "log10 regret", "rank", "ms per step", "failed")
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # tell rounds through the palette apart
+SMOOTH = f"{VLSE}, smooth"
+"""The sample of those of the 47 functions that are smooth."""
+TARGETS = {"1e-2": 1e-2, "1e-4": 1e-4, "1e-8": 1e-8}
+"""Regrets that are asked for, by the names that they have in the tables."""
+MEASURES = (
+    *("ni", "log10_regret", "rank"),
+    *(f"reached_{name}" for name in TARGETS),
+    *("strict_log10_regret", "strict_rank"),
+)
+"""Of ``headline``."""
+
+_RESAMPLES, _BATCH = 2000, 50
+_LADDER = np.linspace(0.0, -8.0, 51)  # log10 of the targets of the runtime distribution
+_FACTORS = 201  # of a performance profile
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Methods that all ran on the same functions from the same starts, with the same budget.
+
+    Attributes:
+        budget: Number of steps T.
+        sample: Name of the functions.
+        shared: Whether it is about all methods on the starts that they share, because some ran from fewer.
+        absent: Methods that are not in it, because they ran from fewer starts.
+        results: One row per run, with T + 1 evaluations: the columns of the results file and ``rank``.
+        strict: The same where gradient-free methods had twice the evaluations; None where this was not run.
+    """
+
+    budget: int
+    sample: str
+    shared: bool
+    absent: tuple[str, ...]
+    results: pd.DataFrame
+    strict: pd.DataFrame | None
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """The methods, the best mean rank first."""
+        means = self.results.groupby("method")[["rank", "log10_regret"]].mean()
+        return [str(method) for method in means.sort_values(["rank", "log10_regret"], kind="stable").index]
+
+    @property
+    def functions(self) -> int:
+        """Number of functions."""
+        return int(self.results["function"].nunique())
+
+    @property
+    def starts(self) -> int:
+        """Number of starts per function."""
+        return int(self.results["start"].nunique())
+
+    @property
+    def title(self) -> str:
+        """What is compared, in a line."""
+        starts = f"all methods on the {self._starts} they share" if self.shared else self._starts
+        return f"{self.sample} ({counted(self.functions, 'function')}), T = {self.budget}, {starts}"
+
+    @property
+    def note(self) -> str:
+        """Who is not in it, in a sentence; empty if all are."""
+        if not self.absent:
+            return ""
+        return (
+            f"These methods ran from all {self._starts}. {', '.join(self.absent)} ran from fewer: another table "
+            "compares all methods, on the starts that they share."
+        )
+
+    @property
+    def _starts(self) -> str:
+        return counted(self.starts, "start")
 
 
 def with_lowest_minima(results: pd.DataFrame) -> pd.DataFrame:
     """The results with ``f_min`` lowered to the lowest value that any run found, apart from VLSE's known minima."""
-    lowest = results.groupby("function")[["f_min", "y_best"]].transform("min").min(axis=1)
-    return results.assign(f_min=results["f_min"].where(_of_vlse(results), lowest))
+    lowest = results.groupby(["sample", "function"])[["f_min", "y_best"]].transform("min").min(axis=1)
+    return results.assign(f_min=results["f_min"].where(results["sample"].str.startswith(VLSE), lowest))
 
 
 def with_measures(results: pd.DataFrame) -> pd.DataFrame:
@@ -42,238 +109,220 @@ def with_measures(results: pd.DataFrame) -> pd.DataFrame:
     return results.assign(ni=normalized_improvement(y0, y_best, f_min), log10_regret=log10_regret(y_best, f_min, f_ref))
 
 
-def with_ranks(results: pd.DataFrame) -> pd.DataFrame:
-    """The results with a column ``rank``: among the methods, per function, budget and start.
+def comparisons(results: pd.DataFrame) -> list[Comparison]:
+    """What can be compared: by budget, and then by sample in the order of the results.
+
+    Where some methods ran from fewer starts than others, there are two for a sample: one of the methods that ran from
+    all starts, and one of all methods on the starts that they share.
+    """
+    found: list[Comparison] = []
+    for budget in np.unique(results["budget"]).tolist():
+        of_budget = results[results["budget"] == budget]
+        for sample in dict.fromkeys(of_budget["sample"]):
+            runs = of_budget[of_budget["sample"] == sample]
+            found += _compared(budget, sample, runs)
+            smooth = runs[runs["function"].isin(vlse.names(smooth=True))]
+            if sample == VLSE and 0 < smooth["function"].nunique() < runs["function"].nunique():
+                found += _compared(budget, SMOOTH, smooth)
+    return found
+
+
+def _compared(budget: int, sample: str, runs: pd.DataFrame) -> Iterator[Comparison]:
+    ordinary, doubled = runs[~runs["doubled"]], runs[runs["doubled"]]
+    ran = ordinary.groupby(["function", "start", "method"]).size().unstack("method", fill_value=0) > 0
+    everywhere = ran.all()
+    if everywhere.any():
+        of_all_starts = everywhere.index[everywhere]
+        absent = tuple(everywhere.index[~everywhere])
+        chosen = [table[table["method"].isin(of_all_starts)] for table in (ordinary, doubled)]
+        yield Comparison(budget, sample, False, absent, *_ranked(*chosen))
+    shared = ran.index[ran.all(axis=1)]
+    if not everywhere.all() and len(shared):
+        chosen = [table[_cells(table).isin(shared)] for table in (ordinary, doubled)]
+        yield Comparison(budget, sample, True, (), *_ranked(*chosen))
+
+
+def _ranked(ordinary: pd.DataFrame, doubled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Ordinary runs with ranks among them, and the same where doubled ones take the place of their methods'."""
+    if doubled.empty:
+        return with_ranks(ordinary), None
+    with_gradients = ordinary[~ordinary["method"].isin(doubled["method"].unique())]
+    return with_ranks(ordinary), with_ranks(pd.concat([with_gradients, doubled]))
+
+
+def _cells(runs: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(runs[["function", "start"]])
+
+
+def with_ranks(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of one budget and sample with a column ``rank``: among the methods, per function and start.
 
     A failed run ranks last. Where a method was not run, nobody is ranked.
     """
-    runs = ["function", "budget", "start"]
-    results = results.assign(rank=results["log10_regret"].where(results["error"] == "", np.inf))
-    table = results.pivot(index=runs, columns="method", values="rank")
+    cells = ["function", "start"]
+    judged = runs.assign(rank=runs["log10_regret"].where(runs["error"] == "", np.inf))
+    table = judged.pivot(index=cells, columns="method", values="rank")
     table[:] = ranks(table.to_numpy(), axis=1)
-    long = table.reset_index().melt(id_vars=runs, value_name="rank")
-    return results.drop(columns="rank").merge(long, on=[*runs, "method"])
+    long = table.reset_index().melt(id_vars=cells, value_name="rank")
+    return runs.merge(long, on=[*cells, "method"])
 
 
-def headline(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per budget, sample of functions and method, the best rank first.
+def headline(comparison: Comparison) -> pd.DataFrame:
+    """One row per method, the best mean rank first.
 
     Returns:
-        Columns ``ni, ni_se, log10_regret, log10_regret_se, rank, rank_se, ms_per_step, failed, functions``,
-        indexed by budget, sample and method. The time per step is a method's own, without the function's.
+        For each of ``MEASURES`` its mean over functions of means over starts, and ``_low`` and ``_high``, the ends of
+        its 95 % bootstrap interval over functions (NaN for a single function). ``reached_1e-2`` is the share of runs
+        that reach this regret. In the strict columns gradient-free methods have twice the evaluations; NaN where this
+        was not run. Then ``ms_per_step``, a method's own time without the function's, and ``failed``, a number of runs.
     """
-    results = with_ranks(_with_samples(results))
-    cells = ["budget", "sample", "method"]
-    by_function = results.groupby([*cells, "function"], observed=True)[list(MEASURES)].mean()
-    grouped = by_function.groupby(cells, observed=True)
-    table = grouped.mean().join(grouped.sem(ddof=1).add_suffix("_se"))
-    runs = results.assign(failed=results["error"] != "").groupby(cells, observed=True)
+    means = _means_by_function(comparison)
+    low, high = _interval(means)
+    table = pd.DataFrame(index=pd.Index(comparison.methods, name="method"))
+    for measure in MEASURES:
+        for suffix, values in (("", means.mean()), ("_low", low), ("_high", high)):
+            table[f"{measure}{suffix}"] = values.get(measure, np.nan)
+    runs = comparison.results.assign(failed=comparison.results["error"] != "").groupby("method")
     table["ms_per_step"] = 1e3 * runs["seconds"].sum() / runs["evaluations"].sum().clip(lower=1)
     table["failed"] = runs["failed"].sum()
-    table["functions"] = runs["function"].nunique()
-    columns = [name for measure in MEASURES for name in (measure, f"{measure}_se")]
-    columns += ["ms_per_step", "failed", "functions"]
-    return table[columns].sort_values(["budget", "sample", "rank", "log10_regret"])
+    return table
 
 
-def per_function(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean NI and mean log10 regret: rows (budget, group, function), columns (measure, method), over starts."""
-    groups = list(dict.fromkeys(results["group"]))
-    table = results.pivot_table(
-        index=["budget", "group", "function"], columns="method", values=["ni", "log10_regret"], aggfunc="mean"
+def _means_by_function(comparison: Comparison) -> pd.DataFrame:
+    """Means over starts: rows are functions, columns (measure, method)."""
+    runs = comparison.results
+    done = runs["error"] == ""
+    regret = runs["log10_regret"]
+    reached = {f"reached_{name}": done & (regret <= np.log10(target)) for name, target in TARGETS.items()}
+    table = runs.assign(**reached).pivot_table(index="function", columns="method", values=list(MEASURES[:-2]))
+    if comparison.strict is None:
+        return table
+    strict = comparison.strict.rename(columns={"log10_regret": "strict_log10_regret", "rank": "strict_rank"})
+    return table.join(strict.pivot_table(index="function", columns="method", values=list(MEASURES[-2:])))
+
+
+def _interval(means: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Both ends of the bootstrap interval of each column's mean; NaN for a single row."""
+    if len(means) < 2:
+        nothing = pd.Series(np.nan, means.columns)
+        return nothing, nothing
+    # BCa intervals do not exist where all functions have the same value, as converged methods do.
+    found = bootstrap(
+        (means.to_numpy(),),
+        np.mean,
+        axis=0,
+        n_resamples=_RESAMPLES,
+        batch=_BATCH,
+        method="percentile",
+        rng=np.random.default_rng(0),
     )
+    low, high = found.confidence_interval
+    return pd.Series(low, means.columns), pd.Series(high, means.columns)
+
+
+def per_function(comparison: Comparison) -> pd.DataFrame:
+    """Means over starts: rows (group, function), columns (measure, method), both in order."""
+    groups = list(dict.fromkeys(comparison.results["group"]))
+    table = comparison.results.pivot_table(
+        index=["group", "function"], columns="method", values=["ni", "log10_regret", "rank"], aggfunc="mean"
+    )
+    table = table.reindex(columns=comparison.methods, level="method")
     return table.sort_index(key=lambda level: level.map(groups.index) if level.name == "group" else level)
 
 
-def summary(results: pd.DataFrame) -> str:
-    """The whole verdict as Markdown: every sample's table, and each VLSE function's and failure's own row."""
-    of_vlse = _of_vlse(results)
-    lines = [
-        "# Results",
-        "",
-        f"Functions: {results['function'].nunique()}. Starts of each: {results['start'].nunique()}, the same for all "
-        "methods. One evaluation is a value with its gradient; T steps are T + 1 evaluations. Means over functions "
-        "of means over starts, ± the standard error over functions. NI: normalized improvement (higher is better); "
-        "log10 regret, floored at -8, and rank: lower is better. Time per step: the method's own.",
-    ]
-    if not of_vlse.all():
-        lines += ["", "The minimum of a prior's function is the lowest value that its reference or any run found."]
-    for budget, sample, table in _tables(headline(results)):
-        lines += ["", f"## {_title(budget, sample, table)}", "", *_markdown(_HEADER, _headline_cells(table))]
-        if sample == _VLSE:
-            rows: list[list[str]] = []
-            functions = per_function(results[of_vlse]).loc[budget]
-            for i, (group, function) in enumerate(functions.index):
-                row = functions.iloc[i]
-                pairs = (f"{row['ni', m]:.2f} / {row['log10_regret', m]:.1f}" for m in table.index)
-                rows.append([function, group, *pairs])
-            lines += ["", f"### Each function, T = {budget}: NI / log10 regret", ""]
-            lines += _markdown(("function", "group", *table.index), rows)
-    failed = results["error"] != ""
-    if failed.any():
-        lines += ["", "## Failed runs", "", "They count as no improvement and rank last.", ""]
-        # A prior's functions are too many to list.
-        failures = results.assign(on=results["function"].where(of_vlse, results["group"]))[failed]
-        kinds = failures.groupby(["method", "on", "budget", "error"]).size().reset_index(name="runs")
-        cells = [[" ".join(str(cell).split()).replace("|", r"\|") for cell in row] for row in kinds.to_numpy()]
-        lines += _markdown(tuple(kinds.columns), cells)
-    return "\n".join(lines) + "\n"
+def significance(comparison: Comparison) -> Significance:
+    """Which methods differ, by functions' mean log10 regrets."""
+    return compare(comparison.results.pivot_table(index="function", columns="method", values="log10_regret"))
 
 
-def draw_regret(results: pd.DataFrame) -> Figure:
-    """Mean log10 regret and mean NI against evaluations; one row of panels per budget and sample."""
-    from matplotlib.figure import Figure
-
-    overview = headline(results)
-    results = _with_samples(results)
-    tables = list(_tables(overview))
-    figure = Figure(figsize=(11, 4.2 * len(tables) + 0.6), layout="constrained")
-    panels = figure.subplots(len(tables), 2, squeeze=False)
-    styles = _styles(overview)
-    for (left, right), (budget, sample, table) in zip(panels, tables, strict=True):
-        shown = results[(results["budget"] == budget) & (results["sample"] == sample)]
-        for method in table.index:
-            runs = shown[shown["method"] == method]
-            trace = np.stack(list(runs["trace"]))  # (runs, budget + 1)
-            y0, f_min, f_ref = (runs[name].to_numpy()[:, None] for name in ("y0", "f_min", "f_ref"))
-            evaluations = np.arange(1, trace.shape[1] + 1)
-            left.plot(evaluations, log10_regret(trace, f_min, f_ref).mean(0), label=method, **styles[method])
-            right.plot(evaluations, normalized_improvement(y0, trace, f_min).mean(0), **styles[method])
-        title = _title(budget, sample, table)
-        left.set(title=f"Regret: {title}", ylabel="mean log10 regret (lower is better)")
-        right.set(title=f"Normalized improvement: {title}", ylabel="mean NI (higher is better)")
-        for panel in (left, right):
-            dress(panel)
-            panel.set(xlabel="evaluations", xlim=(1, budget + 1))
-    _legend(figure)
-    return figure
+def curves(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """The means of ``log10_regret`` and ``ni`` of the best value so far: rows are evaluations, columns methods."""
+    regret, ni = {}, {}
+    for method, runs, trace in _traces(comparison):
+        y0, f_min, f_ref = (runs[name].to_numpy()[:, None] for name in ("y0", "f_min", "f_ref"))
+        regret[method] = log10_regret(trace, f_min, f_ref).mean(0)
+        ni[method] = normalized_improvement(y0, trace, f_min).mean(0)
+    evaluations = _evaluations(comparison)
+    return {"log10_regret": pd.DataFrame(regret, evaluations), "ni": pd.DataFrame(ni, evaluations)}
 
 
-def draw_ranks(results: pd.DataFrame) -> Figure:
-    """Mean rank per sample and per group of VLSE's functions, as dots; one panel per budget."""
-    from matplotlib.figure import Figure
+def runtime_distribution(comparison: Comparison) -> pd.DataFrame:
+    """COCO's empirical distribution of runtimes: rows are evaluations, columns methods.
 
-    overview = headline(results)
-    ranked = with_ranks(_with_samples(results))
-    budgets = list(results["budget"].unique())
-    # A prior's sample is a group, and named once.
-    labels = list(dict.fromkeys(ranked[["sample", "group"]].to_numpy().ravel()))
-    members = {label: (ranked["sample"] == label) | (ranked["group"] == label) for label in labels}
-    sizes = {label: ranked.loc[members[label], "function"].nunique() for label in labels}
-    methods = overview.index.get_level_values("method").nunique()
-    height = (0.5 * len(labels) + 1.2) * len(budgets) + 0.8
-    figure = Figure(figsize=(11, height), layout="constrained")
-    styles = _styles(overview)
-    for panel, budget in zip(figure.subplots(len(budgets), 1, squeeze=False)[:, 0], budgets, strict=True):
-        now = ranked["budget"] == budget
-        means = {
-            label: ranked[now & member].groupby(["method", "function"])["rank"].mean().groupby("method").mean()
-            for label, member in members.items()
-        }
-        for i in range(0, len(labels), 2):
-            panel.axhspan(i - 0.5, i + 0.5, color="0.96", zorder=0)
-        # Methods with equal ranks would hide each other on one line.
-        order = dict.fromkeys(overview.loc[budget].index.get_level_values("method"))
-        offsets = dict(zip(order, np.linspace(-0.3, 0.3, methods), strict=False))
-        for method, offset in offsets.items():
-            values = [means[label].get(method, np.nan) for label in labels]
-            color = styles[method]["color"]
-            filled = styles[method]["linestyle"] == "-"
-            panel.plot(
-                values,
-                np.arange(len(labels)) + offset,
-                "o",
-                label=method,
-                markersize=9,
-                markeredgecolor=color,
-                markerfacecolor=color if filled else "white",
-                markeredgewidth=2,
-                alpha=0.9,
-            )
-        dress(panel)
-        panel.grid(visible=False, axis="y")
-        panel.set(title=f"Mean rank per group of functions, T = {budget}", xlabel="mean rank (lower is better)")
-        panel.set(xlim=(0.7, methods + 0.3), ylim=(len(labels) - 0.5, -0.5))
-        panel.set_yticks(range(len(labels)), [f"{label} ({size})" for label, size in sizes.items()])
-    _legend(figure)
-    return figure
+    Each number is the share of all (function, start, target) that are reached after so many evaluations; the targets
+    are 51 regrets, evenly spaced on a log scale from 1 to 1e-8. A failed run reaches nothing.
+    """
+    columns = {}
+    for method, runs, trace in _traces(comparison):
+        reached = np.searchsorted(-_LADDER, -_regret_so_far(runs, trace), side="right")  # (runs, T + 1)
+        columns[method] = reached.mean(0) / len(_LADDER)
+    return pd.DataFrame(columns, _evaluations(comparison))
 
 
-def report(results: pd.DataFrame, out: Path, console: Console) -> None:
-    """Writes ``summary.md``, ``regret.png`` and ``ranks.png`` to ``out`` and prints the headline tables."""
-    (out / "summary.md").write_text(summary(results), "utf-8")
-    draw_regret(results).savefig(out / "regret.png", dpi=160)
-    draw_ranks(results).savefig(out / "ranks.png", dpi=160)
-    for budget, sample, table in _tables(headline(results)):
-        printed = Table(title=_title(budget, sample, table))
-        for i, name in enumerate(_HEADER):
-            printed.add_column(name, justify="right" if i else "left", no_wrap=True)
-        for cells in _headline_cells(table):
-            # Without the errors the table fits a terminal; summary.md has them.
-            printed.add_row(*(cell.split(" ±")[0] for cell in cells))
-        console.print(printed)
-    console.print(f"Results, summary with standard errors, and figures: {out}", highlight=False)
+def profiles(comparison: Comparison, target: float = 1e-4) -> pd.DataFrame:
+    """Dolan and Moré's performance profiles: rows are factors tau of at least 1, columns methods.
+
+    Each number is the share of runs that reach the target regret within tau times the evaluations that the best method
+    needs from this start of this function.
+    """
+    needed = _evaluations_to(comparison, target)
+    best = needed.min(axis=1)
+    solved = np.isfinite(best)  # the others are nobody's success
+    factors = needed[solved].div(best[solved], axis=0).to_numpy()
+    tau = np.geomspace(1.0, comparison.budget + 1.0, _FACTORS)
+    shares = (factors <= tau[:, None, None]).sum(1) / len(needed)
+    return pd.DataFrame(shares, index=pd.Index(tau, name="tau"), columns=needed.columns)
 
 
-def _of_vlse(results: pd.DataFrame) -> pd.Series:
-    """Which runs are on VLSE's functions; all others are on a prior's."""
-    return results["function"].isin(vlse.names())
+def evaluations_needed(comparison: Comparison) -> pd.DataFrame:
+    """What it takes to reach a target regret: rows are methods, columns (target, what), for all ``TARGETS``.
+
+    Returns:
+        ``median`` of the evaluations to it over runs, infinite if half do not reach it; ``ert``, COCO's expected
+        running time: the evaluations of all runs, up to the target where they reach it, per run that does. A failed
+        run has spent its whole budget.
+    """
+    runs = comparison.results
+    spent = runs["evaluations"].where(runs["error"] == "", comparison.budget + 1)
+    total = runs.assign(spent=spent).pivot(index=["function", "start"], columns="method", values="spent")
+    columns = {}
+    for name, target in TARGETS.items():
+        needed = _evaluations_to(comparison, target)
+        reached = np.isfinite(needed)
+        columns[name, "median"] = needed.median()
+        columns[name, "ert"] = needed.where(reached, total).sum() / reached.sum()  # infinite without any success
+    return pd.DataFrame(columns).loc[comparison.methods]
 
 
-def _with_samples(results: pd.DataFrame) -> pd.DataFrame:
-    """The results with a column ``sample``: VLSE's functions are one, each group of a prior's another."""
-    sample = results["group"].mask(_of_vlse(results), _VLSE)
-    # Categories sort in the order of the results: dimension 16 after 8.
-    return results.assign(sample=pd.Categorical(sample, sample.unique()))
+def _evaluations_to(comparison: Comparison, target: float) -> pd.DataFrame:
+    """The evaluations to a target regret, infinite where it is not reached: rows (function, start), columns methods."""
+    columns = {}
+    for method, runs, trace in _traces(comparison):
+        reached = _regret_so_far(runs, trace) <= np.log10(target)
+        first = np.where(reached.any(1), reached.argmax(1) + 1.0, np.inf)
+        columns[method] = pd.Series(first, _cells(runs))
+    return pd.DataFrame(columns)
 
 
-def _tables(overview: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
-    """Budget, sample and headline table, indexed by method, of each budget and sample."""
-    for budget, sample in dict.fromkeys((budget, sample) for budget, sample, _ in overview.index):
-        yield budget, sample, overview.loc[(budget, sample)]
+def _traces(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame, Array]]:
+    """Each method with its runs and their best values so far (runs, T + 1)."""
+    by_method = comparison.results.groupby("method")
+    for method in comparison.methods:
+        runs = by_method.get_group(method)
+        yield method, runs, np.stack(list(runs["trace"]))
 
 
-def _title(budget: int, sample: str, table: pd.DataFrame) -> str:
-    return f"{sample} ({table['functions'].iloc[0]} functions), T = {budget}"
+def _regret_so_far(runs: pd.DataFrame, trace: Array) -> Array:
+    """The log10 regret after each evaluation (runs, T + 1); infinite in failed runs, which reach no target."""
+    f_min, f_ref = (runs[name].to_numpy()[:, None] for name in ("f_min", "f_ref"))
+    done = (runs["error"] == "").to_numpy()[:, None]
+    return np.where(done, log10_regret(trace, f_min, f_ref), np.inf)
 
 
-def _headline_cells(table: pd.DataFrame) -> list[list[str]]:
-    """One row of text per method of a headline table."""
-    return [
-        [
-            str(method),
-            _with_error(row, "ni", 3),
-            _with_error(row, "log10_regret", 2),
-            _with_error(row, "rank", 2),
-            f"{row['ms_per_step']:.2f}",
-            f"{row['failed']:.0f}",
-        ]
-        for method, row in table.iterrows()
-    ]
+def _evaluations(comparison: Comparison) -> pd.Index:
+    return pd.Index(np.arange(1, comparison.budget + 2), name="evaluations")
 
 
-def _with_error(row: pd.Series, measure: str, digits: int) -> str:
-    """A mean with its standard error, which a single function does not have."""
-    mean, error = row[measure], row[f"{measure}_se"]
-    return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
-
-
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table, numbers to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _styles(overview: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """A line style per method, the same in all figures."""
-    methods = list(dict.fromkeys(overview.index.get_level_values("method")))
-    count = len(PALETTE)
-    return {
-        method: {"color": PALETTE[i % count], "linestyle": _DASHES[i // count % len(_DASHES)], "linewidth": 2.0}
-        for i, method in enumerate(methods)
-    }
-
-
-def _legend(figure: Figure) -> None:
-    """One legend below all panels, from the first of them."""
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+def counted(count: int, noun: str) -> str:
+    """Such as "1 start" and "2 starts"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

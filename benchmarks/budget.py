@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 Evaluate = Callable[[Array], tuple[float, Array]]
 """What a method sees of a function: a point (dim,) of the unit box -> its value and gradient (dim,)."""
 
+Observe = Callable[[float, Array], tuple[float, Array]]
+"""The true value and gradient of an evaluation -> what a method sees of them, noise for instance."""
+
 
 class BudgetExhausted(Exception):  # noqa: N818 - the normal end of a run, not an error
     """No evaluation is left. A method need not catch it: it ends the run."""
@@ -33,25 +36,29 @@ class Evaluator:
         objective: One function (a batch of one) on the unit box.
         x0: The start (dim,), which must be the first point evaluated.
         budget: Number of steps T.
+        observe: Called once per evaluation; None shows the truth. The trace holds true values in any case.
 
     Attributes:
         evaluations: How many have been spent, at most ``budget + 1``.
+        points: Where, each (dim,).
         seconds: Time spent inside the objective.
     """
 
-    def __init__(self, objective: Objective, x0: ArrayLike, budget: int) -> None:
+    def __init__(self, objective: Objective, x0: ArrayLike, budget: int, observe: Observe | None = None) -> None:
         if budget < 1:
             raise ValueError(f"the budget must be at least 1 step, got {budget}")
         self.evaluations = 0
+        self.points: list[Array] = []
         self.seconds = 0.0
         self._objective = objective
+        self._observe = observe
         self._x0 = np.array(x0, dtype=np.float64)
         if self._x0.shape != (objective.dim,):
             raise ValueError(f"the start must have shape ({objective.dim},), got {self._x0.shape}")
         self._best = np.full(budget + 1, np.inf)
 
     def __call__(self, x: Array) -> tuple[float, Array]:
-        """Value and gradient (dim,) at ``x`` (dim,).
+        """Value and gradient (dim,) at ``x`` (dim,), as the method sees them.
 
         Raises:
             BudgetExhausted: If all evaluations are spent; also on every further call.
@@ -78,9 +85,10 @@ class Evaluator:
             gradient = np.zeros_like(gradient)
         self._best[self.evaluations :] = min(value, self._best[self.evaluations - 1] if self.evaluations else np.inf)
         self.evaluations += 1
-        return value, gradient
+        self.points.append(x)
+        return self._observe(value, gradient) if self._observe else (value, gradient)
 
     @property
     def trace(self) -> Array:
-        """Best value after each evaluation (budget + 1,); a run that ends early keeps its last one."""
+        """Best true value after each evaluation (budget + 1,); a run that ends early keeps its last one."""
         return self._best.copy()

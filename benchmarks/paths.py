@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks import vlse
@@ -36,7 +36,7 @@ class Paths:
         out: The figure.
     """
 
-    methods: tuple[str, ...] = ("adam", "pop")
+    methods: tuple[str, ...] = ("adam-tuned", "pop")
     function: str = "levy"
     start: int = 0
     budget: int = 50
@@ -54,23 +54,14 @@ class Paths:
         return Sweep(checkpoint=self.checkpoint, methods=self.methods, functions=(self.function,), seed=self.seed)
 
 
-def trace(method: Method, problem: Problem, start: int, budget: int, seed: int) -> tuple[Array, NDArray[np.float64]]:
+def trace(method: Method, problem: Problem, start: int, budget: int, seed: int) -> tuple[Array, Array]:
     """Points (n, dim) of the unit box and their values (n,), of one run of the benchmark."""
     x0 = start_point(problem, start, seed)
-    evaluator = Evaluator(problem.objective, x0, budget)
-    points: list[Array] = []
-    values: list[float] = []
-
-    def evaluate(x: Array) -> tuple[float, Array]:
-        value, gradient = evaluator(x)
-        points.append(np.clip(x, -1.0, 1.0))
-        values.append(value)
-        return value, gradient
-
-    rng = method_generator(method, problem, start, budget, seed)
+    evaluate = Evaluator(problem.objective, x0, budget)
     with suppress(BudgetExhausted):
-        method.rival(evaluate, x0, budget, rng, **method.settings)
-    return np.stack(points), np.array(values)
+        method.rival(evaluate, x0, budget, method_generator(method, problem, start, budget, seed), **method.settings)
+    points = np.stack(evaluate.points)
+    return points, problem.objective.values_on(torch.from_numpy(points))[0].numpy()
 
 
 def draw(paths: Paths) -> None:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import torch
 
 from benchmarks import vlse
+from benchmarks.variants import Noise, rotated, shifted
+from benchmarks.vlse_formulas import FUNCTIONS
 from pop_envs.objective import Objective
 from pop_envs.prior import PRIORS, GPPrior, PriorFunctions, final_test_functions, validation_functions
 from pop_envs.reference import reference_minimum
 
+VLSE = "VLSE"
+"""The sample of the 47 functions."""
+
+VARIANTS = ("shifted", "rotated", "noisy")
+"""What is done to the 47 functions in further samples, "VLSE, shifted" the first."""
+
+NOISE = 0.01
+"""Standard deviation of noise: on a value as a part of ``f_ref - f_min``, on each entry of a gradient as a part of
+their mean size over the box. Their mean square would be infinite for functions with infinite slopes."""
+
 _REFERENCE_POINTS = 10_000
 _BLOCK_SIZE = 64
-_BLOCK = re.compile(r"(?P<prior>\w+)-(?P<dim>\d+)d-(?P<first>\d+)\.\.(?P<last>\d+)")
+_SCALED_BLOCK = re.compile(r"(?P<function>\w+)-(?P<dim>[1-9]\d*)d")
+_VARIANT_BLOCK = re.compile(rf"(?P<function>\w+)~(?P<variant>{'|'.join(VARIANTS)})")
+_PRIOR_BLOCK = re.compile(r"(?P<prior>\w+)-(?P<dim>\d+)d-(?P<first>\d+)\.\.(?P<last>\d+)")
 _PROBES = 4096  # far more than rewards need: a poor reference would flatter whoever stops early
 
 
@@ -31,14 +45,18 @@ class Problem:
     Attributes:
         name: Unique name.
         group: Name of the family it is reported under.
+        sample: Name of the functions whose mean it is a part of.
         objective: The function on the unit box, a batch of one.
         f_min: Its global minimum on the box; of a prior's function only a reference, which methods can undercut.
+        noise: What methods see it through; they are judged by its true values.
     """
 
     name: str
     group: str
+    sample: str
     objective: Objective
     f_min: float
+    noise: Noise | None = None
 
     @property
     def dim(self) -> int:
@@ -48,16 +66,50 @@ class Problem:
     @cached_property
     def f_ref(self) -> float:
         """The median over the box, from fixed uniform points."""
-        rng = np.random.default_rng(0)
-        points = torch.from_numpy(rng.uniform(-1.0, 1.0, (_REFERENCE_POINTS, self.dim)))
-        return float(np.median(self.objective.values_on(points).numpy()))
+        return float(np.median(self.objective.values_on(_reference_points(self.dim)).numpy()))
 
 
-@lru_cache(maxsize=64)
-def vlse_problem(name: str) -> Problem:
-    """The VLSE function of that name, in its default dimension."""
-    record = vlse.problem(name)
-    return Problem(record.name, record.group, record.objective(), record.f_min)
+def _reference_points(dim: int) -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.uniform(-1.0, 1.0, (_REFERENCE_POINTS, dim)))
+
+
+@cache
+def vlse_problem(name: str, dim: int | None = None) -> Problem:
+    """The VLSE function of that name; in its default dimension, or in another as a part of another sample.
+
+    Raises:
+        ValueError: If there is no function of this name, or none in this dimension.
+    """
+    record = vlse.problem(name, dim)
+    if dim is None:
+        return Problem(name, record.group, VLSE, record.objective(), record.f_min)
+    return Problem(f"{name}-{dim}d", record.group, f"{VLSE}, {dim}-D", record.objective(), record.f_min)
+
+
+@cache
+def variant_problem(name: str, variant: str) -> Problem:
+    """The VLSE function of that name, varied: always in the same way, which its name and the variant decide.
+
+    Args:
+        name: Of the function.
+        variant: One of ``VARIANTS``.
+
+    Raises:
+        ValueError: If there is no such function, or it has one dimension and should be rotated.
+    """
+    original, record = vlse_problem(name), vlse.problem(name)
+    variant_name, sample = f"{name}~{variant}", f"{VLSE}, {variant}"
+    scale = original.f_ref - original.f_min
+    if variant == "noisy":
+        _, gradients = original.objective.value_and_grad(_reference_points(original.dim))
+        noise = Noise(value=NOISE * scale, gradient=NOISE * float(np.abs(gradients.numpy()).mean()))
+        return replace(original, name=variant_name, sample=sample, noise=noise)
+    box = record.objective()
+    rng = np.random.default_rng(list(variant_name.encode()))
+    move = {"shifted": shifted, "rotated": rotated}[variant]
+    objective = move(box, box.to_unit(record.minimizers[0]), scale, rng)
+    return replace(original, name=variant_name, sample=sample, objective=objective)
 
 
 def validation_problems(prior: GPPrior, count: int, dim: int) -> tuple[Problem, ...]:
@@ -65,6 +117,19 @@ def validation_problems(prior: GPPrior, count: int, dim: int) -> tuple[Problem, 
     functions = validation_functions(prior, count, dim)
     name = type(prior).__name__
     return _prior_problems(functions, reference_minimum(functions), name, range(count), name)
+
+
+def scaled_blocks(functions: Sequence[str], dim: int) -> tuple[str, ...]:
+    """Names of the blocks of those VLSE functions that scale and have the dimension, "ackley-5d" one of them."""
+    dims = {name: FUNCTIONS[name].dims for name in functions}
+    # What has twice its default dimension scales.
+    return tuple(f"{name}-{dim}d" for name, d in dims.items() if d.allows(2 * d.default) and d.allows(dim))
+
+
+def variant_blocks(functions: Sequence[str], variant: str) -> tuple[str, ...]:
+    """Names of the blocks of a variant of VLSE functions, "ackley~shifted" one of them; in 1-D nothing can turn."""
+    turns = variant == "rotated"
+    return tuple(f"{name}~{variant}" for name in functions if not (turns and vlse_problem(name).dim == 1))
 
 
 def prior_blocks(prior: str, dim: int, count: int) -> tuple[str, ...]:
@@ -75,17 +140,26 @@ def prior_blocks(prior: str, dim: int, count: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def block_problems(block: str) -> tuple[Problem, ...]:
-    """The problems of a block: the VLSE function of that name, or unseen functions of a prior.
+    """The problems of a block: a VLSE function, one in another dimension, a varied one, or a prior's unseen functions.
 
     Raises:
         ValueError: If there is no such block.
     """
     if block in vlse.names():
         return (vlse_problem(block),)
-    parsed = _BLOCK.fullmatch(block)
-    if parsed is None or parsed["prior"] not in PRIORS:
-        raise ValueError(f"a block must be a VLSE function or like {prior_blocks('gp', 8, 64)[0]!r}, got {block!r}")
-    prior, dim, first, last = parsed["prior"], *(int(parsed[name]) for name in ("dim", "first", "last"))
+    if (parsed := _SCALED_BLOCK.fullmatch(block)) and parsed["function"] in vlse.names():
+        return (vlse_problem(parsed["function"], int(parsed["dim"])),)
+    if (parsed := _VARIANT_BLOCK.fullmatch(block)) and parsed["function"] in vlse.names():
+        return (variant_problem(parsed["function"], parsed["variant"]),)
+    if (parsed := _PRIOR_BLOCK.fullmatch(block)) and parsed["prior"] in PRIORS:
+        return _unseen_problems(parsed["prior"], *(int(parsed[name]) for name in ("dim", "first", "last")))
+    raise ValueError(
+        "a block must be a VLSE function, one in another dimension like 'ackley-5d', a variant like 'ackley~shifted' "
+        f"or unseen functions like {prior_blocks('gp', 8, 64)[0]!r}, got {block!r}"
+    )
+
+
+def _unseen_problems(prior: str, dim: int, first: int, last: int) -> tuple[Problem, ...]:
     rows = range(first, last + 1)
     functions = final_test_functions(PRIORS[prior](), last + 1, dim).rows(torch.tensor(rows))
     minima = reference_minimum(functions, num_probes=_PROBES)
@@ -97,6 +171,6 @@ def _prior_problems(
 ) -> tuple[Problem, ...]:
     """Each function by itself, called by the name and its number."""
     return tuple(
-        Problem(f"{name}-{number}", group, functions.rows(torch.tensor([i])), f_min)
+        Problem(f"{name}-{number}", group, group, functions.rows(torch.tensor([i])), f_min)
         for i, (number, f_min) in enumerate(zip(numbers, minima.tolist(), strict=True))
     )

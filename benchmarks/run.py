@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
+import signal
 import sys
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +26,22 @@ import torch
 import tyro
 from rich.console import Console
 
-from agents.jobs import demand_same_settings, run_jobs
+from agents.jobs import ProcessDied, demand_same_settings, run_jobs
 from benchmarks import analysis
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.problems import Problem, block_problems
+from benchmarks.report import report
 from benchmarks.sweep import Method, Sweep, blocks, methods
 from pop_envs.prior import PRIORS
 
 _DESCRIPTION = "Runs every method on every function from the same starts, and judges them by the best value found."
 
 COLUMNS = (
-    *("method", "function", "group", "dim", "budget", "start", "seed", "evaluations"),
-    *("y0", "y_best", "f_min", "f_ref", "ni", "log10_regret", "seconds", "error", "trace"),
+    *("method", "function", "group", "sample", "dim", "budget", "doubled", "start", "seed", "evaluations"),
+    *("y0", "y_best", "f_min", "f_ref", "ni", "log10_regret", "seconds", "error", "trace", "path"),
 )
-"""Of the results file."""
+"""Of the results file. ``doubled`` tells runs with twice the evaluations; ``trace`` is the best value after each of
+them, and ``path`` the points of the unit box, one after the other, of the first start's run in up to 2-D."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,10 @@ class Chunk:
     method: Method
     block: str
     budget: int
+    doubled: bool
     starts: int
     seed: int
+    time_limit: float
     part: Path
 
 
@@ -61,33 +68,53 @@ def method_generator(method: Method, problem: Problem, start: int, budget: int, 
     return _generator(seed, method.name, problem.name, start, budget)
 
 
-def run_once(method: Method, problem: Problem, start: int, budget: int, seed: int) -> dict[str, Any]:
+def run_once(
+    method: Method,
+    problem: Problem,
+    start: int,
+    budget: int,
+    seed: int,
+    *,
+    doubled: bool = False,
+    time_limit: float = np.inf,
+    error: str = "",
+) -> dict[str, Any]:
     """One run as one row of the results, but for the measures; a function of its arguments, apart from the seconds.
 
-    A method that raises has failed: the row carries its message and the value of the start.
+    A method that raises or takes too long has failed: the row carries the reason and the value of the start.
+
+    Args:
+        method: What runs.
+        problem: On what.
+        start: Number of its start.
+        budget: Number of steps T.
+        seed: Of the start and the method.
+        doubled: Whether it has twice the evaluations, 2T + 2.
+        time_limit: Seconds after which it has failed.
+        error: Why it has failed already, without being run.
     """
     x0 = start_point(problem, start, seed)
     y0 = Evaluator(problem.objective, x0, budget)(x0)[0]
-    evaluator = Evaluator(problem.objective, x0, budget)
-    rng = method_generator(method, problem, start, budget, seed)
-    error = ""
+    steps = 2 * budget + 1 if doubled else budget
+    # The same noise for every method: draw k belongs to evaluation k.
+    noise_rng = _generator(seed, "noise", problem.name, start)
+    observe = problem.noise.observer(noise_rng) if problem.noise else None
+    evaluator = Evaluator(problem.objective, x0, steps, observe)
     began = time.perf_counter()
-    try:
-        method.rival(evaluator, x0, budget, rng, **method.settings)
-    except BudgetExhausted:
-        pass
-    except Exception as failure:  # whatever a method does, the other runs go on
-        error = f"{type(failure).__name__}: {failure}"
+    if not error:
+        error = _call(method, evaluator, x0, steps, method_generator(method, problem, start, budget, seed), time_limit)
     seconds = time.perf_counter() - began - evaluator.seconds
     if not error and evaluator.evaluations == 0:
         error = "it evaluated nothing"
-    trace = np.full(budget + 1, y0) if error else evaluator.trace
+    trace = np.full(steps + 1, y0) if error else evaluator.trace
     return {
         "method": method.name,
         "function": problem.name,
         "group": problem.group,
+        "sample": problem.sample,
         "dim": problem.dim,
         "budget": budget,
+        "doubled": doubled,
         "start": start,
         "seed": seed,
         "evaluations": evaluator.evaluations,
@@ -98,7 +125,50 @@ def run_once(method: Method, problem: Problem, start: int, budget: int, seed: in
         "seconds": seconds,
         "error": error,
         "trace": trace,
+        "path": np.ravel(evaluator.points) if start == 0 and problem.dim <= 2 and not doubled else np.empty(0),
     }
+
+
+def _call(
+    method: Method, evaluate: Evaluator, x0: Array, steps: int, rng: np.random.Generator, time_limit: float
+) -> str:
+    """Runs a method to its end; the reason if it fails, whatever it does."""
+    try:
+        with deadline(time_limit):
+            # A function, for methods are to see values and gradients, and neither the trace nor the budget's count.
+            method.rival(lambda x: evaluate(x), x0, steps, rng, **method.settings)
+    except BudgetExhausted:
+        return ""
+    except (Exception, TimeLimitExceeded) as failure:
+        return f"{type(failure).__name__}: {failure}"
+    return ""
+
+
+class TimeLimitExceeded(BaseException):
+    """A run took too long; no ``except Exception`` of a method catches it."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Interrupts what runs in it; only a main thread can be interrupted.
+
+    Raises:
+        TimeLimitExceeded: After so many seconds, and again every second while the caller does not listen.
+    """
+    if not np.isfinite(seconds):
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeLimitExceeded(f"it ran for more than {seconds:g} seconds")
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
@@ -120,26 +190,56 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     demand_same_settings(sweep.out / "sweep.json", _identity(sweep, chosen))
     order = blocks(sweep)
     chunks = [
-        Chunk(method, block, budget, sweep.starts, sweep.seed, parts / f"{method.name}-{block}-{budget}.parquet")
+        chunk
         for method, block, budget in itertools.product(chosen, order, sweep.budgets)
+        for chunk in _chunks(sweep, method, block, budget)
     ]
     # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
     waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: order.index(c.block))
-    run_jobs("benchmark", _run_chunk, waiting, total=len(chunks), processes=sweep.jobs, console=console)
+    for chunk, rows in run_jobs(
+        "benchmark",
+        run_chunk,
+        waiting,
+        total=len(chunks),
+        processes=sweep.jobs,
+        console=console,
+        engine=sweep.engine,
+    ):
+        # Written here, for the processes of a cluster may not see this folder.
+        frame = run_chunk(chunk, error=str(rows)) if isinstance(rows, ProcessDied) else rows
+        _write_atomically(frame, chunk.part)
     results = pd.concat([pd.read_parquet(chunk.part) for chunk in chunks], ignore_index=True)
     results = analysis.with_measures(analysis.with_lowest_minima(results))[list(COLUMNS)]
     _write_atomically(results, sweep.out / "results.parquet")
     return results
 
 
-def _run_chunk(chunk: Chunk) -> None:
+def _chunks(sweep: Sweep, method: Method, block: str, budget: int) -> Iterator[Chunk]:
+    starts = min(sweep.starts, sweep.slow_starts) if method.slow else sweep.starts
+    for doubled in (False, True) if sweep.strict and method.gradient_free else (False,):
+        name = f"{method.name}-{block}-{budget}{'-doubled' if doubled else ''}.parquet"
+        part = sweep.out / "parts" / name
+        yield Chunk(method, block, budget, doubled, starts, sweep.seed, sweep.time_limit, part)
+
+
+def run_chunk(chunk: Chunk, error: str = "") -> pd.DataFrame:
+    """The rows of a chunk; all failed if there is an error already."""
     # One thread a process: more would fight over the cores, and could round differently.
     torch.set_num_threads(1)
     rows = [
-        run_once(chunk.method, problem, start, chunk.budget, chunk.seed)
+        run_once(
+            chunk.method,
+            problem,
+            start,
+            chunk.budget,
+            chunk.seed,
+            doubled=chunk.doubled,
+            time_limit=chunk.time_limit,
+            error=error,
+        )
         for problem, start in itertools.product(block_problems(chunk.block), range(chunk.starts))
     ]
-    _write_atomically(pd.DataFrame(rows), chunk.part)
+    return pd.DataFrame(rows)
 
 
 def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
@@ -150,7 +250,12 @@ def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
 
 def _identity(sweep: Sweep, chosen: Iterable[Method]) -> dict[str, Any]:
     """What the results depend on; further methods, problems and budgets may join the old ones."""
-    identity = {"starts": sweep.starts, "seed": sweep.seed, **{f"method {m.name}": m.identity for m in chosen}}
+    identity = {
+        "starts": sweep.starts,
+        "slow starts": sweep.slow_starts,
+        "seed": sweep.seed,
+        **{f"method {m.name}": m.identity for m in chosen},
+    }
     return identity | {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items() if name in sweep.suite}
 
 
@@ -171,7 +276,7 @@ def main() -> None:
     except KeyboardInterrupt:
         console.print("\nStopped. Everything finished so far is kept: the same command goes on from here.")
         sys.exit(130)
-    analysis.report(results, sweep.out, console)
+    report(results, sweep.out, shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]), console)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agents.checkpoint import WEIGHTS
+from agents.jobs import Engine
 from agents.optimizer import DEFAULT_CHECKPOINT
 from benchmarks import vlse
-from benchmarks.problems import prior_blocks
-from benchmarks.rivals import RIVALS, Rival, tuned
+from benchmarks.problems import VARIANTS, prior_blocks, scaled_blocks, variant_blocks
+from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 
-Suite = Literal["vlse", "gp", "wide"]
+Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy"]
+
+PAPER_CHECKPOINT = Path(__file__).parent / "weights" / "paper"
+"""Of the preset "paper", trained on as many functions as the policy that ships."""
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -25,48 +29,77 @@ class Sweep:
 
     Attributes:
         checkpoint: Trained policies to run as POP, each a checkpoint folder PATH or NAME=PATH. A policy
-            is listed under NAME, by default the folder's name. Without any, the one that ships.
-        methods: Methods to compare; "pop" stands for every checkpoint.
+            is listed under NAME, by default the folder's name. Without any, the one that ships and, as
+            "pop-paper", one that was trained as the paper describes it.
+        methods: Methods to compare, with their default settings or, as NAME-tuned, with those that tuning found;
+            "pop" stands for every checkpoint.
         without: Methods to leave out of the above.
-        suite: What to run on: "vlse" are the 47 functions, "gp" and "wide" unseen functions of these priors.
-        functions: VLSE functions to run on.
-        dims: Dimensions of the priors' functions.
+        plugin: Files with methods of your own, which join the above.
+        suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
+            "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors.
+        functions: VLSE functions to run on. "scaled" leaves out those without the dimension, "rotated" those in 1-D.
+        dims: Dimensions of the priors' and of scaled functions.
         count: Number of functions of each prior in each dimension.
         starts: Number of starts per function, uniform in the box and the same for all methods.
+        slow_starts: How many of them slow methods run from.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
+        strict: Whether gradient-free methods also run with twice the evaluations.
+        quick: Minutes for hours: at most four starts and 32 functions of each prior, and no slow methods.
+        time_limit: Seconds after which a run has failed.
         seed: Seed of the starts and of the methods.
         jobs: Number of processes; -1 is one per core.
+        engine: Where they run: "joblib" is this machine, "ray" a Ray cluster.
         out: Folder of the results. A run that was stopped goes on from what it holds.
     """
 
     checkpoint: tuple[str, ...] = ()
-    methods: tuple[str, ...] = tuple(RIVALS)
+    methods: tuple[str, ...] = field(default_factory=method_names)
     without: tuple[str, ...] = ()
+    plugin: tuple[Path, ...] = ()
     suite: tuple[Suite, ...] = ("vlse",)
     functions: tuple[str, ...] = field(default_factory=lambda: tuple(vlse.names()))
     dims: tuple[int, ...] = (2,)
     count: int = 256
     starts: int = 32
+    slow_starts: int = 2
     budgets: tuple[int, ...] = (50,)
+    strict: bool = True
+    quick: bool = False
+    time_limit: float = 600.0
     seed: int = 0
     jobs: int = -1
+    engine: Engine = "joblib"
     out: Path = Path("results/vlse")
 
     def __post_init__(self) -> None:
-        _require_known("methods", self.methods, tuple(RIVALS))
-        _require_known("without", self.without, tuple(RIVALS))
+        if self.quick:
+            self._shorten()
+        _require_known("methods", self.methods, method_names())
+        _require_known("without", self.without, method_names())
         _require_known("suite", self.suite, get_args(Suite))
         _require_known("functions", self.functions, tuple(vlse.names()))
         for name in ("suite", "functions", "dims", "budgets"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
                 raise ValueError(f"{name} must name at least one, and each only once, got {given}")
-        if min(self.starts, self.count, *self.dims, *self.budgets) < 1 or self.seed < 0 or self.jobs == 0:
+        least = min(self.starts, self.slow_starts, self.count, *self.dims, *self.budgets)
+        if least < 1 or self.seed < 0 or self.jobs == 0 or not self.time_limit > 0:
             raise ValueError(
-                "starts, count, every dimension, every budget and jobs must be at least 1 (jobs may be -1) and the "
-                f"seed at least 0, got starts={self.starts}, count={self.count}, dims={self.dims}, "
-                f"budgets={self.budgets}, jobs={self.jobs}, seed={self.seed}"
+                "starts, slow_starts, count, every dimension, every budget and jobs must be at least 1 (jobs may be "
+                f"-1), the seed at least 0 and the time limit positive, got starts={self.starts}, "
+                f"slow_starts={self.slow_starts}, count={self.count}, dims={self.dims}, budgets={self.budgets}, "
+                f"jobs={self.jobs}, seed={self.seed}, time_limit={self.time_limit}"
             )
+
+    def _shorten(self) -> None:
+        changes = {
+            "starts": min(self.starts, 4),
+            "count": min(self.count, 32),
+            "without": tuple({*self.without, *SLOW}),
+            "out": self.out.with_name(f"{self.out.name}-quick"),
+        }
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -78,25 +111,42 @@ class Method:
         rival: See ``benchmarks.rivals``.
         settings: Keyword arguments of the rival.
         identity: What its results depend on, as JSON data; tells whether old results still hold.
+        gradient_free: Whether it never looks at a gradient.
+        slow: Whether it runs from fewer starts.
     """
 
     name: str
     rival: Rival
     settings: dict[str, Any]
     identity: dict[str, Any]
+    gradient_free: bool = False
+    slow: bool = False
 
 
 def blocks(sweep: Sweep) -> list[str]:
     """Names of the blocks of problems of a sweep, for ``problems.block_problems``.
 
     A VLSE function is a block of its own. The priors' functions are many, and faster to set up together.
+
+    Raises:
+        ValueError: If a suite has none of the functions.
     """
     named: list[str] = []
     for suite in sweep.suite:
         if suite == "vlse":
-            named += sweep.functions
+            found = list(sweep.functions)
+        elif suite == "scaled":
+            found = [block for dim in sweep.dims for block in scaled_blocks(sweep.functions, dim)]
+        elif suite in VARIANTS:
+            found = list(variant_blocks(sweep.functions, suite))
         else:
-            named += [block for dim in sweep.dims for block in prior_blocks(suite, dim, sweep.count)]
+            found = [block for dim in sweep.dims for block in prior_blocks(suite, dim, sweep.count)]
+        if not found:
+            raise ValueError(
+                f"the suite {suite!r} has none of the functions {', '.join(sweep.functions)} in the dimensions "
+                f"{', '.join(map(str, sweep.dims))}: name others in --functions or --dims, or leave the suite out"
+            )
+        named += found
     return named
 
 
@@ -112,7 +162,7 @@ def methods(sweep: Sweep) -> list[Method]:
         raise ValueError("no method is left: name at least one in --methods that is not in --without")
     checkpoints = sweep.checkpoint
     if not checkpoints and (DEFAULT_CHECKPOINT / WEIGHTS).is_file():
-        checkpoints = (f"pop={DEFAULT_CHECKPOINT}",)
+        checkpoints = (f"pop={DEFAULT_CHECKPOINT}", f"pop-paper={PAPER_CHECKPOINT}")
     if "pop" in names and not checkpoints:
         raise ValueError(
             "POP needs a trained policy and none was given: name one with --checkpoint PATH "
@@ -121,16 +171,28 @@ def methods(sweep: Sweep) -> list[Method]:
     chosen: list[Method] = []
     for name in names:
         chosen += [_pop(text) for text in checkpoints] if name == "pop" else [_rival(name)]
+    chosen += [_plugin(path) for path in sweep.plugin]
     taken = [method.name for method in chosen]
     twice = {name for name in taken if taken.count(name) > 1}
     if twice:
-        raise ValueError(f"two methods are called {min(twice)!r}: give each checkpoint a name, --checkpoint NAME=PATH")
+        raise ValueError(
+            f"two methods are called {min(twice)!r}: give each checkpoint a name, --checkpoint NAME=PATH, "
+            "and each plugin's file another"
+        )
     return chosen
 
 
-def _rival(name: str) -> Method:
-    settings = tuned(name)
-    return Method(name, RIVALS[name], settings, settings)
+def _rival(method: str) -> Method:
+    name = method.removesuffix("-tuned")
+    settings = {} if name == method else tuned(name)
+    return Method(method, RIVALS[name], settings, settings, name in GRADIENT_FREE, name in SLOW)
+
+
+def _plugin(path: Path) -> Method:
+    plugin = Plugin(path.resolve())
+    plugin.check()
+    identity = {"file_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return Method(path.stem, plugin, {}, identity, plugin.gradient_free)
 
 
 def _pop(text: str) -> Method:

@@ -1,23 +1,30 @@
-"""Tunes the first-order rivals' learning rates on the priors' validation functions: ``python -m benchmarks.tune``.
+"""Tunes rivals on the priors' validation functions: ``python -m benchmarks.tune``.
 
-The 47 functions play no part in it. What it finds stands in ``tuned.json``, with the settings that found it.
+No function of the benchmark plays a part in it. Each rival has the same number of trials, the first of them
+its default settings. What is found stands in ``tuned.json``, with all trials and the command that made them.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+import optuna
 import pandas as pd
+import torch
 import tyro
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from agents.checkpoint import write_atomically
+from agents.jobs import ProcessDied, run_jobs
 from benchmarks.analysis import with_measures
 from benchmarks.problems import Problem, validation_problems
 from benchmarks.rivals import RIVALS
@@ -25,95 +32,205 @@ from benchmarks.run import run_once
 from benchmarks.sweep import Method
 from pop_envs.prior import PRIORS
 
-TUNED_METHODS = ("gradient_descent", "adam")
+_LEARNING_RATE = FloatDistribution(1e-4, 1.0, log=True)
+
+SPACES: dict[str, dict[str, BaseDistribution]] = {
+    "gradient_descent": {"learning_rate": _LEARNING_RATE},
+    "momentum": {"learning_rate": _LEARNING_RATE, "momentum": FloatDistribution(0.0, 0.99)},
+    "rmsprop": {"learning_rate": _LEARNING_RATE, "alpha": FloatDistribution(0.5, 0.999)},
+    "adam": {
+        "learning_rate": _LEARNING_RATE,
+        "beta1": FloatDistribution(0.0, 0.99),
+        "beta2": FloatDistribution(0.9, 0.9999),
+    },
+    "lbfgsb_restarts": {"ftol": FloatDistribution(1e-12, 1e-2, log=True)},
+    "basin_hopping": {
+        "step_size": FloatDistribution(0.05, 2.0, log=True),
+        "temperature": FloatDistribution(1e-4, 1e2, log=True),
+    },
+    "dual_annealing": {
+        "initial_temp": FloatDistribution(0.02, 5e4, log=True),
+        "visit": FloatDistribution(1.1, 2.9),
+        "local_search": CategoricalDistribution((True, False)),
+    },
+    "nelder_mead": {"simplex_size": FloatDistribution(0.02, 1.5, log=True)},
+    "direct": {
+        "eps": FloatDistribution(1e-6, 1e-1, log=True),
+        "locally_biased": CategoricalDistribution((True, False)),
+    },
+    "cma_es": {
+        "sigma0": FloatDistribution(0.05, 1.0, log=True),
+        "population": FloatDistribution(0.5, 3.0, log=True),
+    },
+    "differential_evolution": {
+        "share": FloatDistribution(0.1, 0.6),
+        "mutation": FloatDistribution(0.3, 1.2),
+        "dither": FloatDistribution(0.0, 0.3),
+        "recombination": FloatDistribution(0.1, 1.0),
+    },
+    "genetic_algorithm": {
+        "share": FloatDistribution(0.08, 0.6),
+        "crossover_eta": FloatDistribution(1.0, 30.0, log=True),
+        "mutation_eta": FloatDistribution(1.0, 30.0, log=True),
+    },
+    "tpe": {
+        "n_startup_trials": IntDistribution(2, 30),
+        "n_ei_candidates": IntDistribution(8, 256, log=True),
+    },
+}
+"""What is tuned, as keywords of the rival."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A log-spaced grid of learning rates, judged by the mean NI over both priors' validation functions.
+    """Lowers the mean log10 regret over both priors' validation functions.
 
     Attributes:
         functions: Number of validation functions of each prior.
-        dim: Their dimension.
+        trials: Number of settings tried for each rival, the default ones included.
+        methods: Rivals to tune.
+        dim: Dimension of the functions.
         budget: Number of steps T.
-        lowest: Lowest learning rate, in half widths of the box.
-        highest: Highest learning rate.
-        points: Number of learning rates, log-spaced.
-        seed: Seed of the starts.
-        out: Where the tuned values are written.
+        seed: Of the starts, the rivals and the search.
+        jobs: Number of processes, each with a rival at a time; -1 is one per core.
+        out: File that takes what is found; rivals that are not tuned now keep what it has of them.
     """
 
     functions: int = 128
+    trials: int = 32
+    methods: tuple[str, ...] = tuple(SPACES)
     dim: int = 2
     budget: int = 50
-    lowest: float = 1e-3
-    highest: float = 1.0
-    points: int = 13
     seed: int = 0
+    jobs: int = -1
     out: Path = Path(__file__).parent / "tuned.json"
 
     def __post_init__(self) -> None:
-        if not (0 < self.lowest <= self.highest and self.points >= 1 and self.functions >= 1):
+        unknown = [name for name in self.methods if name not in SPACES]
+        if unknown or not self.methods:
+            raise ValueError(f"methods must be some of {', '.join(SPACES)}, got {', '.join(unknown) or 'none'}")
+        if min(self.functions, self.trials, self.dim, self.budget) < 1 or self.seed < 0 or self.jobs == 0:
             raise ValueError(
-                "expected 0 < lowest <= highest, points >= 1 and functions >= 1, got "
-                f"lowest={self.lowest}, highest={self.highest}, points={self.points}, functions={self.functions}"
+                "functions, trials, dim, budget and jobs must be at least 1 (jobs may be -1) and the seed at least 0, "
+                f"got functions={self.functions}, trials={self.trials}, dim={self.dim}, budget={self.budget}, "
+                f"jobs={self.jobs}, seed={self.seed}"
             )
 
-
-class Score(NamedTuple):
-    """How a learning rate did, as means over the validation functions."""
-
-    learning_rate: float
-    ni: float
-    log10_regret: float
+    def command(self, name: str) -> str:
+        """The command that finds what is found for a rival, whatever it is tuned beside."""
+        settings = ("functions", "trials", "dim", "budget", "seed")
+        values = " ".join(f"--{key} {getattr(self, key)}" for key in settings)
+        return f"python -m benchmarks.tune --methods {name} {values}"
 
 
-def score(name: str, learning_rate: float, problems: Sequence[Problem], budget: int, seed: int) -> Score:
-    """Runs a rival once on each problem."""
-    method = Method(name, RIVALS[name], {"learning_rate": learning_rate}, {})
+class Trial(NamedTuple):
+    """Settings of a rival, and the mean log10 regret that they have."""
+
+    settings: dict[str, Any]
+    score: float
+
+
+def score(name: str, settings: dict[str, Any], problems: Sequence[Problem], budget: int, seed: int) -> float:
+    """The mean log10 regret of a rival that runs once on each problem.
+
+    Raises:
+        RuntimeError: If a run failed.
+    """
+    method = Method(name, RIVALS[name], settings, settings)
     runs = with_measures(pd.DataFrame([run_once(method, problem, 0, budget, seed) for problem in problems]))
     failed = runs.loc[runs["error"] != "", "error"]
     if len(failed):
-        raise RuntimeError(f"{name} failed with learning rate {learning_rate}: {failed.iloc[0]}")
-    return Score(learning_rate, round(float(runs["ni"].mean()), 4), round(float(runs["log10_regret"].mean()), 3))
+        raise RuntimeError(f"{name} failed with {settings}: {failed.iloc[0]}")
+    return round(float(runs["log10_regret"].mean()), 4)
 
 
-def best(scores: Sequence[Score]) -> Score:
-    """The highest NI; among equals (to the digits kept) the lowest regret."""
-    return max(scores, key=lambda s: (s.ni, -s.log10_regret))
+def default_settings(name: str) -> dict[str, Any]:
+    """What the keywords of a rival's space are where nobody sets them."""
+    parameters = inspect.signature(RIVALS[name]).parameters
+    return {keyword: parameters[keyword].default for keyword in SPACES[name]}
 
 
-def tune(tuning: Tuning) -> dict[str, list[Score]]:
-    """The scores of the whole grid, by method."""
+def search(tuning: Tuning, name: str) -> list[Trial]:
+    """All trials of a rival, the default settings first."""
+    torch.set_num_threads(1)  # one thread a process: more would fight over the cores, and could round differently
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     problems = [
         problem for prior in PRIORS.values() for problem in validation_problems(prior(), tuning.functions, tuning.dim)
     ]
-    grid = [float(f"{rate:.3g}") for rate in np.geomspace(tuning.lowest, tuning.highest, tuning.points)]
-    jobs = track([(name, rate) for name in TUNED_METHODS for rate in grid], "tuning")
-    found: dict[str, list[Score]] = {name: [] for name in TUNED_METHODS}
-    for name, rate in jobs:
-        found[name].append(score(name, rate, problems, tuning.budget, tuning.seed))
-    return found
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=tuning.seed))
+    default = default_settings(name)
+    trials = [Trial(default, score(name, default, problems, tuning.budget, tuning.seed))]
+    with suppress(ValueError):  # a default that lies outside of the space has nothing to tell about it
+        first = optuna.create_trial(params=default, distributions=SPACES[name], value=trials[0].score)
+        study.add_trial(first)
+    while len(trials) < tuning.trials:
+        asked = study.ask(SPACES[name])
+        settings = {keyword: _short(value) for keyword, value in asked.params.items()}
+        trials.append(Trial(settings, score(name, settings, problems, tuning.budget, tuning.seed)))
+        study.tell(asked, trials[-1].score)
+    return trials
+
+
+def _short(value: Any) -> Any:
+    """Three digits of a number: no setting needs more."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The lowest score; among equals the earliest, so that the default gives way to nothing but an improvement."""
+    return min(trials, key=lambda trial: trial.score)
+
+
+def tune(tuning: Tuning, console: Console | None = None) -> dict[str, list[Trial]]:
+    """Searches for each rival's settings and keeps each in ``tuning.out`` as it is found.
+
+    Args:
+        tuning: What to tune.
+        console: Where the progress bar is drawn; None draws none.
+
+    Returns:
+        The trials of each rival.
+
+    Raises:
+        RuntimeError: If a rival failed, or the process that tuned it died.
+    """
+    names = tuple(dict.fromkeys(tuning.methods))
+    found: dict[str, list[Trial]] = {}
+    run = partial(search, tuning)
+    for name, trials in run_jobs("tuning", run, names, total=len(names), processes=tuning.jobs, console=console):
+        if isinstance(trials, ProcessDied):
+            raise RuntimeError(f"{name} could not be tuned: {trials}")
+        found[name] = trials
+        _keep(tuning, name, trials)
+    return {name: found[name] for name in names}
+
+
+def _keep(tuning: Tuning, name: str, trials: Sequence[Trial]) -> None:
+    """Replaces what ``tuning.out`` has of a rival."""
+    record = json.loads(tuning.out.read_text("utf-8")) if tuning.out.exists() else {"settings": {}, "searches": {}}
+    record["settings"][name] = best(trials).settings
+    record["searches"][name] = {
+        "command": tuning.command(name),
+        "default_score": trials[0].score,
+        "score": best(trials).score,
+        "trials": [trial._asdict() for trial in trials],
+    }
+    # In the order of the spaces, whichever ended first.
+    ordered = {part: {key: entries[key] for key in SPACES if key in entries} for part, entries in record.items()}
+    write_atomically(tuning.out, json.dumps(ordered, indent=2).encode() + b"\n")
 
 
 def main() -> None:
-    """Tunes with the settings of the command line and writes the tuned values."""
-    tuning = tyro.cli(Tuning, description="Tunes learning rates on the validation functions of both priors.")
-    found = tune(tuning)
-    record = {
-        "command": "python -m benchmarks.tune",
-        "tuning": {key: value for key, value in asdict(tuning).items() if key != "out"},
-        "settings": {name: {"learning_rate": best(scores).learning_rate} for name, scores in found.items()},
-        "scores": {name: [s._asdict() for s in scores] for name, scores in found.items()},
-    }
-    tuning.out.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-
-    for name, scores in found.items():
-        table = Table("learning rate", "NI", "log10 regret", title=name)
-        for s in scores:
-            style = "bold" if s == best(scores) else None
-            table.add_row(f"{s.learning_rate:g}", f"{s.ni:.4f}", f"{s.log10_regret:.3f}", style=style)
-        Console().print(table)
+    """Tunes with the settings of the command line, and prints what it is worth."""
+    console = Console()
+    tuning = tyro.cli(Tuning, description="Tunes rivals on the validation functions of both priors.")
+    found = tune(tuning, console)
+    table = Table("method", "default", "tuned", "settings", title="mean log10 regret")
+    for name, trials in found.items():
+        chosen = best(trials)
+        settings = ", ".join(f"{keyword}={value}" for keyword, value in chosen.settings.items())
+        table.add_row(name, f"{trials[0].score:.3f}", f"{chosen.score:.3f}", settings)
+    console.print(table)
 
 
 if __name__ == "__main__":

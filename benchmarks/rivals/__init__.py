@@ -4,35 +4,117 @@ A rival is a function ``rival(evaluate, x0, budget, rng, **settings)``. It minim
 [-1, 1]^dim: it evaluates the start ``x0`` (dim,) first and goes on for as long as it likes. After
 ``budget`` more evaluations ``evaluate`` raises ``BudgetExhausted``, which ends the run. What it found
 is known from the evaluations, so it returns nothing. All its randomness comes from ``rng``.
+
+A rival of one's own is a file with a function of the file's name, and ``GRADIENT_FREE = True`` in it where
+that is so; ``python -m benchmarks.run --plugin FILE`` runs it beside these.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks.rivals.adam import adam
+from benchmarks.rivals.basin_hopping import basin_hopping
+from benchmarks.rivals.bayesian_optimization import bayesian_optimization
 from benchmarks.rivals.cma_es import cma_es
 from benchmarks.rivals.differential_evolution import differential_evolution
+from benchmarks.rivals.direct import direct
+from benchmarks.rivals.dual_annealing import dual_annealing
+from benchmarks.rivals.genetic_algorithm import genetic_algorithm
 from benchmarks.rivals.gradient_descent import gradient_descent
 from benchmarks.rivals.lbfgsb import lbfgsb, lbfgsb_restarts
+from benchmarks.rivals.momentum import momentum
+from benchmarks.rivals.nelder_mead import nelder_mead
+from benchmarks.rivals.ngopt import ngopt
 from benchmarks.rivals.pop import pop
 from benchmarks.rivals.random_search import random_search
+from benchmarks.rivals.rmsprop import rmsprop
+from benchmarks.rivals.tpe import tpe
 
 Rival = Callable[..., None]
+
+GRADIENT_FREE = frozenset(
+    {
+        *("random_search", "nelder_mead", "direct", "cma_es", "differential_evolution"),
+        *("genetic_algorithm", "tpe", "bayesian_optimization", "ngopt"),
+    }
+)
+"""Rivals that never look at a gradient: the strict comparison gives them twice the values."""
+
+SLOW = frozenset({"bayesian_optimization"})
+"""Rivals with more than ten milliseconds a step: they run from fewer starts."""
 
 RIVALS: dict[str, Rival] = {
     "random_search": random_search,
     "gradient_descent": gradient_descent,
+    "momentum": momentum,
+    "rmsprop": rmsprop,
     "adam": adam,
     "lbfgsb": lbfgsb,
     "lbfgsb_restarts": lbfgsb_restarts,
+    "basin_hopping": basin_hopping,
+    "dual_annealing": dual_annealing,
+    "nelder_mead": nelder_mead,
+    "direct": direct,
     "cma_es": cma_es,
     "differential_evolution": differential_evolution,
+    "genetic_algorithm": genetic_algorithm,
+    "tpe": tpe,
+    "ngopt": ngopt,
+    "bayesian_optimization": bayesian_optimization,
     "pop": pop,
 }
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A rival that is loaded from a Python file when it is called, so that it can be sent to other processes."""
+
+    path: Path
+
+    def __call__(self, *args: Any, **settings: Any) -> None:
+        """See the module."""
+        getattr(_module(self.path), self.path.stem)(*args, **settings)
+
+    @property
+    def gradient_free(self) -> bool:
+        """Whether the file says so."""
+        return bool(getattr(_module(self.path), "GRADIENT_FREE", False))
+
+    def check(self) -> None:
+        """Raises early what would fail later.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it holds no function of its own name.
+        """
+        if not self.path.is_file():
+            raise FileNotFoundError(f"--plugin must be a Python file, and there is no {self.path}")
+        if not callable(getattr(_module(self.path), self.path.stem, None)):
+            raise ValueError(f"{self.path} must define a function {self.path.stem}(evaluate, x0, budget, rng)")
+
+
+@lru_cache(maxsize=64)
+def _module(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--plugin must be a Python file, got {path}")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def method_names() -> tuple[str, ...]:
+    """Each rival, which runs with its default settings, and "<rival>-tuned" where tuning found others for it."""
+    return tuple(method for name in RIVALS for method in (name, *([f"{name}-tuned"] if tuned(name) else [])))
 
 
 def tuned(name: str) -> dict[str, Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from benchmarks.budget import Array, Evaluate
+from benchmarks.rivals.first_order import first_order
 
 
-def adam(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator, *, learning_rate: float) -> None:
-    """Adam on the unit box with a constant learning rate; iterates are projected onto the box."""
-    x = torch.tensor(x0)
-    optimizer = torch.optim.Adam([x], lr=learning_rate)
-    for _ in range(budget + 1):
-        _, gradient = evaluate(x.numpy())
-        x.grad = torch.from_numpy(gradient)
-        optimizer.step()
-        x.clamp_(-1.0, 1.0)
+def adam(
+    evaluate: Evaluate,
+    x0: Array,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    learning_rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+) -> None:
+    """Projected Adam with a constant learning rate."""
+    first_order(evaluate, x0, budget, partial(torch.optim.Adam, lr=learning_rate, betas=(beta1, beta2)))

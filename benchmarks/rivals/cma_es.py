@@ -7,12 +7,27 @@ import numpy as np
 
 from benchmarks.budget import Array, Evaluate
 
-# 0.3 of the box's width, pycma's advice: the minimum should lie within about three deviations.
-_SIGMA0 = 0.6
 
+def cma_es(
+    evaluate: Evaluate,
+    x0: Array,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    sigma0: float = 0.6,
+    population: float = 1.0,
+) -> None:
+    """CMA-ES from the start; restarted with twice the population (IPOP) at random points until the budget is spent.
 
-def cma_es(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
-    """CMA-ES from the start; restarted with twice the population (IPOP) at random points until the budget is spent."""
+    Args:
+        evaluate: See ``benchmarks.rivals``.
+        x0: The start (dim,).
+        budget: Number of steps T.
+        rng: All its randomness.
+        sigma0: Deviation of the first population. pycma advises 0.3 of the box's width: the minimum should lie
+            within about three deviations.
+        population: Size of the first population, as a multiple of pycma's own for so many coordinates; at least 2.
+    """
     evaluate(x0)
     options = {
         "bounds": [-1.0, 1.0],
@@ -23,11 +38,11 @@ def cma_es(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator)
     }
     if len(x0) == 1:
         options["maxstd"] = np.inf  # pycma cannot limit the deviation of a single coordinate: it raises
-    population = cma.CMAEvolutionStrategy(x0, _SIGMA0, options).popsize
+    members = max(2, round(population * cma.CMAEvolutionStrategy(x0, sigma0, options).popsize))
     while True:  # ends with BudgetExhausted
-        strategy = cma.CMAEvolutionStrategy(x0, _SIGMA0, {**options, "popsize": population})
+        strategy = cma.CMAEvolutionStrategy(x0, sigma0, {**options, "popsize": members})
         while not strategy.stop():
             points = strategy.ask()
             strategy.tell(points, [evaluate(point)[0] for point in points])
         x0 = rng.uniform(-1.0, 1.0, len(x0))
-        population *= 2
+        members *= 2

@@ -9,14 +9,34 @@ from scipy.stats.qmc import LatinHypercube
 from benchmarks.budget import Array, Evaluate
 
 
-def differential_evolution(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
+def differential_evolution(
+    evaluate: Evaluate,
+    x0: Array,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    share: float = 0.2,
+    mutation: float = 0.75,
+    dither: float = 0.25,
+    recombination: float = 0.7,
+) -> None:
     """SciPy's defaults without the final polish, which would be another method.
 
     SciPy's population of 15 members per coordinate leaves a budget of 50 no generations. A fifth of
     the budget leaves four, and SciPy needs five members. The start is the first member, the others
     are a Latin hypercube.
+
+    Args:
+        evaluate: See ``benchmarks.rivals``.
+        x0: The start (dim,).
+        budget: Number of steps T.
+        rng: All its randomness.
+        share: Of the budget that the population is, up to SciPy's 15 members per coordinate.
+        mutation: Mean of the factor of a difference, below 2, which each generation draws anew.
+        dither: How far it is drawn from the mean, at most; the factor must stay in [0, 2).
+        recombination: Share of the coordinates that a mutant hands down.
     """
-    members = min(max(5, (budget + 1) // 5), max(5, 15 * len(x0)))
+    members = min(max(5, int(share * (budget + 1))), max(5, 15 * len(x0)))
     population = 2.0 * LatinHypercube(len(x0), rng=rng).random(members) - 1.0
     population[0] = x0
 
@@ -28,6 +48,8 @@ def differential_evolution(evaluate: Evaluate, x0: Array, budget: int, rng: np.r
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         init=population,
         maxiter=budget + 1,  # more than the budget allows
+        mutation=(mutation - dither, mutation + dither),
+        recombination=recombination,
         tol=0.0,
         polish=False,
         rng=rng,

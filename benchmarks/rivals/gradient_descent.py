@@ -1,25 +1,18 @@
-"""Gradient descent with a scale-free learning rate."""
+"""Gradient descent with a scale-free learning rate, PyTorch's implementation."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+import torch
 
 from benchmarks.budget import Array, Evaluate
+from benchmarks.rivals.first_order import first_order
 
 
 def gradient_descent(
-    evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator, *, learning_rate: float
+    evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator, *, learning_rate: float = 1e-3
 ) -> None:
-    """Projected gradient descent on the unit box, with a constant learning rate.
-
-    Gradients are divided by the largest entry of the first one. The functions' values span twenty
-    orders of magnitude, over which no learning rate carries; with this scale the learning rate is
-    the length of the first step, and one value serves all functions.
-    """
-    x = x0
-    scale = None
-    for _ in range(budget + 1):
-        _, gradient = evaluate(x)
-        if scale is None:
-            scale = np.abs(gradient).max() or 1.0
-        x = np.clip(x - learning_rate * gradient / scale, -1.0, 1.0)
+    """Projected gradient descent with a constant learning rate, which is the length of the first step."""
+    first_order(evaluate, x0, budget, partial(torch.optim.SGD, lr=learning_rate), scale_free=True)

@@ -9,8 +9,8 @@ def sphere(x):
     return (x**2).sum(-1), 2 * x
 
 
-def evaluator(function=sphere, x0=(1.0, 1.0), budget=3):
-    return Evaluator(BoxObjective(function, [-1, -1], [1, 1]), x0, budget)
+def evaluator(function=sphere, x0=(1.0, 1.0), budget=3, observe=None):
+    return Evaluator(BoxObjective(function, [-1, -1], [1, 1]), x0, budget, observe)
 
 
 def test_trace_holds_the_best_so_far_and_the_start_counts():
@@ -89,6 +89,25 @@ def test_values_that_are_not_finite_are_worst(bad):
     evaluate((0.5, 0.0))
     evaluate((-0.5, 0.0))
     np.testing.assert_array_equal(evaluate.trace, [np.inf, 0.25, 0.25, 0.25])
+
+
+def test_what_is_seen_never_enters_the_trace_and_costs_as_much():
+    calls = []
+
+    def observe(value, gradient):
+        calls.append(value)
+        return value - 100.0, -gradient
+
+    evaluate = evaluator(budget=2, observe=observe)
+    for x, seen in [((1.0, 1.0), -98.0), ((0.5, 0.5), -99.5), ((1.0, 0.0), -99.0)]:
+        value, gradient = evaluate(x)
+        assert value == seen
+        np.testing.assert_array_equal(gradient, [-2 * c for c in x])
+    for _ in range(3):
+        with pytest.raises(BudgetExhausted):
+            evaluate((0.0, 0.0))
+    assert calls == [2.0, 0.5, 1.0]
+    np.testing.assert_array_equal(evaluate.trace, [2.0, 0.5, 0.5])
 
 
 def test_bad_arguments_are_named():

@@ -1,9 +1,30 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.problems import block_problems, prior_blocks, vlse_problem
+from benchmarks import vlse
+from benchmarks.problems import (
+    VARIANTS,
+    block_problems,
+    prior_blocks,
+    scaled_blocks,
+    variant_blocks,
+    variant_problem,
+    vlse_problem,
+)
+from benchmarks.sweep import Sweep, blocks
 from pop_envs.prior import PRIORS, final_test_functions
+
+# What the names of the functions seed: should these change, old results hold no more.
+SHIFT = [-0.45275609651112386, 0.16981234696651504]  # of ackley's minimizer
+TURN = [
+    [-1.178870544372202, 0.6978251348635705, 0.0],
+    [-0.6978251348635705, -1.178870544372202, 0.0],
+    [0.0, 0.0, 1.3699254283484823],
+]  # hartmann_3d
 
 
 def test_the_blocks_hold_every_function_once_and_full_ones_keep_their_name():
@@ -12,6 +33,19 @@ def test_the_blocks_hold_every_function_once_and_full_ones_keep_their_name():
     names = [problem.name for block in blocks for problem in block_problems(block)]
     assert names == [f"gp-2d-{i}" for i in range(130)]
     assert prior_blocks("gp", 2, 1024)[:2] == blocks[:2]
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("powell-5d", "powell: dim must be an integer, a positive multiple of 4, got 5"),
+        ("branin-5d", "branin: dim must be an integer, exactly 2, got 5"),
+        ("forrester_2008~rotated", "at least 2 dimensions, got 1"),
+    ],
+)
+def test_a_function_that_cannot_be_had_says_why(block, message):
+    with pytest.raises(ValueError, match=message):
+        block_problems(block)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -41,9 +75,106 @@ def test_references_lie_below_what_many_points_find(prior):
 
 def test_a_vlse_function_is_its_own_block():
     assert block_problems("branin") == (vlse_problem("branin"),)
+    assert (vlse_problem("branin").name, vlse_problem("branin").sample) == ("branin", "VLSE")
 
 
-@pytest.mark.parametrize("block", ["spere", "uniform-2d-0..63", "gp-2d-0"])
+def test_functions_that_scale_do_so_in_every_dimension_they_have():
+    scalable = {
+        *("ackley", "griewank", "levy", "rastrigin", "schwefel", "perm_0_d_beta", "rotated_hyper_ellipsoid", "sphere"),
+        *("sum_of_different_powers", "sum_squares", "trid", "zakharov", "dixon_price", "rosenbrock", "michalewicz"),
+        *("perm_d_beta", "powell", "styblinski_tang"),
+    }
+    assert set(scaled_blocks(vlse.names(), 4)) == {f"{name}-4d" for name in scalable}
+    for dim in (5, 10):
+        assert set(scaled_blocks(vlse.names(), dim)) == {f"{name}-{dim}d" for name in scalable - {"powell"}}
+    assert set(scaled_blocks(vlse.names(), 1)) < {f"{name}-1d" for name in scalable - {"rosenbrock", "trid", "powell"}}
+
+
+@pytest.mark.parametrize("dim", [5, 10])
+def test_a_scaled_function_is_the_vlse_function_in_that_dimension(dim):
+    for name in scaled_blocks(vlse.names(), dim):
+        (problem,) = block_problems(name)
+        record = vlse.problem(name.split("-")[0], dim)
+        assert (problem.name, problem.sample) == (name, f"VLSE, {dim}-D")
+        assert (problem.group, problem.f_min, problem.dim) == (record.group, record.f_min, dim)
+        values = problem.objective.values_on(torch.from_numpy(record.objective().to_unit(record.minimizers)))
+        # Perm's powers reach 1e20, and their differences cannot be small.
+        np.testing.assert_allclose(values, problem.f_min, rtol=2e-15, atol=1e-12 * max(1, problem.f_ref * 1e-6))
+        assert problem.f_ref > problem.f_min
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_a_sample_of_its_own(variant):
+    listed = variant_blocks(vlse.names(), variant)
+    left_out = {"gramacy_lee_2012", "forrester_2008"} if variant == "rotated" else set()
+    assert listed == tuple(f"{name}~{variant}" for name in vlse.names() if name not in left_out)
+    for name in listed:
+        (problem,) = block_problems(name)
+        original = vlse_problem(name.split("~")[0])
+        assert (problem.name, problem.sample) == (name, f"VLSE, {variant}")
+        assert (problem.group, problem.dim, problem.f_min) == (original.group, original.dim, original.f_min)
+        assert (problem.noise is not None) == (variant == "noisy")
+        assert problem.f_ref > problem.f_min
+
+
+def test_the_variants_are_the_same_for_everyone():
+    shift, turn = variant_problem("ackley", "shifted").objective, variant_problem("hartmann_3d", "rotated").objective
+    np.testing.assert_allclose(shift.place, SHIFT, rtol=1e-12)
+    np.testing.assert_allclose(turn.matrix, TURN, rtol=1e-12, atol=1e-15)
+    assert not torch.equal(shift.place, variant_problem("levy", "shifted").objective.place)
+
+
+def test_another_process_has_the_same_variants_bit_for_bit():
+    blocks = ("branin~noisy", "branin~rotated", "hartmann_6d~shifted")
+    code = f"""
+from benchmarks.problems import block_problems
+problems = [problem for block in {blocks} for problem in block_problems(block)]
+described = [
+    (p.name, p.f_ref, p.noise or (p.objective.penalty, p.objective.place.tolist(), p.objective.matrix.tolist()))
+    for p in problems
+]
+"""
+    there = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(described)"], capture_output=True, text=True, check=True
+    )
+    here = {}
+    exec(code, here)
+    assert there.stdout.strip() == repr(here["described"])
+
+
+def test_a_sweep_lists_the_blocks_of_its_suites_and_each_holds_a_problem_of_its_own():
+    suites = ("vlse", "shifted", "rotated", "noisy", "scaled", "gp")
+    sweep = Sweep(suite=suites, functions=("levy", "branin", "forrester_2008", "powell"), dims=(4, 5), count=65)
+    named = blocks(sweep)
+    assert named == [
+        *("levy", "branin", "forrester_2008", "powell"),
+        *("levy~shifted", "branin~shifted", "forrester_2008~shifted", "powell~shifted"),
+        *("levy~rotated", "branin~rotated", "powell~rotated"),
+        *("levy~noisy", "branin~noisy", "forrester_2008~noisy", "powell~noisy"),
+        *("levy-4d", "powell-4d", "levy-5d"),
+        *("gp-4d-0..63", "gp-4d-64..64", "gp-5d-0..63", "gp-5d-64..64"),
+    ]
+    single = [problem.name for block in named[:-4] for problem in block_problems(block)]
+    assert single == named[:-4]
+
+
+@pytest.mark.parametrize(
+    ("suite", "functions", "dims"),
+    [("scaled", ("branin",), (5,)), ("scaled", ("powell",), (5, 10)), ("rotated", ("forrester_2008",), (2,))],
+)
+def test_a_suite_without_any_function_is_named(suite, functions, dims):
+    sweep = Sweep(suite=("vlse", suite), functions=functions, dims=dims)
+    with pytest.raises(ValueError, match=rf"suite '{suite}' has none of the functions {functions[0]} .*--functions"):
+        blocks(sweep)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        *("spere", "uniform-2d-0..63", "gp-2d-0", "spere-5d", "ackley-05d", "ackley-5d~shifted", "ackley~moved"),
+        *("spere~noisy", "ackley~", "ackley~shifted~noisy"),
+    ],
+)
 def test_an_unknown_block_is_named(block):
     with pytest.raises(ValueError, match=rf"like 'gp-8d-0\.\.63', got '{block}'"):
         block_problems(block)

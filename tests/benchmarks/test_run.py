@@ -1,3 +1,5 @@
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from benchmarks import problems
 from benchmarks import run as runner
 from benchmarks import sweep as sweeps
 from benchmarks.problems import vlse_problem
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import RIVALS, tuned
 from benchmarks.sweep import Sweep
 from pop_envs.prior import PRIORS
 
@@ -24,7 +26,14 @@ FUNCTIONS = ("sphere", "branin", "forrester_2008")
 
 
 def small(out, **changes):
-    settings = {"methods": METHODS, "functions": FUNCTIONS, "starts": 2, "budgets": (10, 20), "jobs": 1, "out": out}
+    settings = {
+        "methods": METHODS,
+        "functions": FUNCTIONS,
+        "starts": 2,
+        "budgets": (10, 20),
+        "jobs": 1,
+        "out": out,
+    }
     return Sweep(**{**settings, **changes})
 
 
@@ -38,13 +47,15 @@ def reference(tmp_path_factory):
 
 
 def test_one_row_per_run_with_its_measures(reference):
-    assert len(reference) == len(METHODS) * len(FUNCTIONS) * 2 * 2
-    assert not reference.duplicated(["method", "function", "budget", "start"]).any()
+    assert len(reference) == (len(METHODS) + 2) * len(FUNCTIONS) * 2 * 2  # two without gradients run twice
+    assert not reference.duplicated(["method", "function", "budget", "doubled", "start"]).any()
+    assert set(reference.loc[reference["doubled"], "method"]) == {"random_search", "differential_evolution"}
     for row in reference.itertuples():
-        assert len(row.trace) == row.budget + 1
+        evaluations = 2 * row.budget + 2 if row.doubled else row.budget + 1
+        assert len(row.trace) == evaluations
         assert row.trace[0] == row.y0
         assert row.trace[-1] == row.y_best
-        assert row.evaluations <= row.budget + 1
+        assert row.evaluations <= evaluations
         assert row.ni == pytest.approx(np.clip((row.y0 - row.y_best) / (row.y0 - row.f_min), 0, 1))
         assert row.log10_regret >= -8
         assert row.error == ""
@@ -56,6 +67,16 @@ def test_all_methods_and_budgets_share_their_starts(reference):
     assert reference["y0"].nunique() == len(FUNCTIONS) * 2
 
 
+def test_the_first_starts_points_are_kept(reference):
+    kept = reference["path"].map(len) > 0
+    assert (kept == ((reference["start"] == 0) & ~reference["doubled"])).all()
+    for row in reference[kept].itertuples():
+        points = row.path.reshape(-1, row.dim)
+        assert len(points) == row.evaluations
+        y, _ = vlse_problem(row.function).objective.value_and_grad(torch.from_numpy(points.copy()))
+        assert y.min().item() == row.y_best
+
+
 def test_starts_depend_on_function_start_and_seed_only():
     sphere, branin = vlse_problem("sphere"), vlse_problem("branin")
     points = [runner.start_point(p, i, s) for p in (sphere, branin) for i in (0, 1) for s in (0, 1)]
@@ -65,6 +86,15 @@ def test_starts_depend_on_function_start_and_seed_only():
 
 def test_parallel_equals_sequential(reference, tmp_path):
     assert_same(runner.run(small(tmp_path, jobs=2)), reference)
+
+
+def test_a_ray_cluster_equals_this_process(reference, tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` brings it")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert_same(runner.run(small(tmp_path, engine="ray")), reference)
+    finally:
+        ray.shutdown()
 
 
 def test_a_run_interrupted_between_chunks_resumes_to_the_same_file(reference, tmp_path, monkeypatch):
@@ -92,7 +122,17 @@ def test_a_run_interrupted_between_chunks_resumes_to_the_same_file(reference, tm
 
 
 def test_a_killed_process_resumes_to_the_same_file(tmp_path):
-    arguments = ["--methods", "random_search", "adam", "--functions", "sphere", "branin", "booth", "--jobs", "1"]
+    arguments = [
+        "--methods",
+        "random_search",
+        "adam",
+        "--functions",
+        "sphere",
+        "branin",
+        "booth",
+        "--jobs",
+        "1",
+    ]
     arguments += ["--starts", "4", "--budgets", "40", "--out", str(tmp_path / "killed")]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.run", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -116,7 +156,7 @@ def test_a_finished_run_is_not_repeated_and_more_methods_may_join(reference, tmp
     assert_same(runner.run(small(tmp_path)), reference)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"starts": 3}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"starts": 3}, {"slow_starts": 1}])
 def test_changed_settings_are_refused(tmp_path, change):
     settings = {"functions": ("sphere",), "methods": ("random_search",), "budgets": (5,)}
     runner.run(small(tmp_path, **settings))
@@ -125,7 +165,7 @@ def test_changed_settings_are_refused(tmp_path, change):
 
 
 def priors(out, **changes):
-    settings = {"methods": METHODS[:2], "suite": ("gp", "wide"), "dims": (2, 3), "count": 3, "starts": 2}
+    settings = {"methods": ("adam", "lbfgsb"), "suite": ("gp", "wide"), "dims": (2, 3), "count": 3, "starts": 2}
     return small(out, **{**settings, "budgets": (4, 8), **changes})
 
 
@@ -141,6 +181,7 @@ def test_unseen_functions_of_the_priors_run_like_vlse(prior_reference, reference
     assert (prior_reference.groupby(["function", "start"])["y0"].nunique() == 1).all()
     assert not prior_reference.duplicated(["method", "function", "budget", "start"]).any()
     assert len(prior_reference) == 2 * 4 * 3 * 2 * 2
+    assert prior_reference["sample"].equals(prior_reference["group"])
     assert (prior_reference["f_min"] <= prior_reference["y_best"]).all()
 
 
@@ -187,7 +228,7 @@ def test_another_definition_of_a_prior_is_refused(tmp_path, monkeypatch):
 
 
 def test_every_prior_is_a_suite():
-    assert get_args(sweeps.Suite) == ("vlse", *PRIORS)
+    assert {"vlse", *PRIORS} <= set(get_args(sweeps.Suite))
 
 
 def test_a_failing_rival_is_recorded_and_nothing_else_is_lost(tmp_path, monkeypatch):
@@ -203,6 +244,123 @@ def test_a_failing_rival_is_recorded_and_nothing_else_is_lost(tmp_path, monkeypa
     assert (results.loc[failed, "ni"] == 0).all()
     assert (results.loc[failed, "y_best"] == results.loc[failed, "y0"]).all()
     assert (results.loc[~failed, "error"] == "").all()
+
+
+def test_a_rival_that_hangs_is_recorded_whatever_it_catches(tmp_path, monkeypatch):
+    def hanging(evaluate, x0, budget, rng):
+        evaluate(x0)
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(10)
+
+    monkeypatch.setitem(RIVALS, "lbfgsb", hanging)
+    sweep = small(tmp_path, methods=("lbfgsb", "adam"), functions=("sphere",), budgets=(5,), time_limit=0.1)
+    errors = runner.run(sweep).groupby("method")["error"].unique()
+    assert list(errors["lbfgsb"]) == ["TimeLimitExceeded: it ran for more than 0.1 seconds"]
+    assert list(errors["adam"]) == [""]
+
+
+def test_a_deadline_ends_with_what_it_is_for():
+    with pytest.raises(runner.TimeLimitExceeded, match=r"more than 0\.01 seconds"), runner.deadline(0.01):
+        time.sleep(10)
+    with runner.deadline(0.01):
+        pass
+    time.sleep(0.03)
+
+
+KILLER = """
+import os, signal
+
+def killer(evaluate, x0, budget, rng):
+    evaluate(x0)
+    if x0[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rival_that_kills_its_process_loses_its_own_chunk_only(tmp_path):
+    (tmp_path / "killer.py").write_text(KILLER)
+    plugin = (tmp_path / "killer.py",)
+    settings = {"methods": ("adam",), "functions": ("sphere", "branin"), "budgets": (5,), "jobs": 2}
+    results = runner.run(small(tmp_path / "out", plugin=plugin, **settings))
+    assert set(results.loc[results["error"] != "", "error"]) == {"the process that ran it died"}
+    assert (results.loc[results["method"] == "adam", "error"] == "").all()
+    assert len(results) == 2 * 2 * 2
+
+
+def test_a_rival_of_ones_own_joins(tmp_path):
+    path = tmp_path / "centre.py"
+    path.write_text(
+        "GRADIENT_FREE = True\n\ndef centre(evaluate, x0, budget, rng):\n    evaluate(x0)\n    evaluate(0 * x0)\n"
+    )
+    settings = {"methods": ("adam",), "functions": ("sphere",), "budgets": (5,), "plugin": (path,)}
+    results = runner.run(small(tmp_path / "out", **settings))
+    own = results[results["method"] == "centre"]
+    assert (own["y_best"] == 0).all()
+    assert own["doubled"].sum() == 2
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ValueError, match="method centre was"):
+        runner.run(small(tmp_path / "out", **settings))
+    with pytest.raises(FileNotFoundError, match="--plugin must be a Python file"):
+        runner.run(small(tmp_path / "out", plugin=(tmp_path / "none.py",)))
+    (tmp_path / "other.py").write_text("x = 1")
+    with pytest.raises(ValueError, match=r"must define a function other\(evaluate"):
+        runner.run(small(tmp_path / "out", plugin=(tmp_path / "other.py",)))
+
+
+def test_rivals_run_with_default_and_with_tuned_settings(tmp_path):
+    both = sweeps.methods(small(tmp_path, methods=("random_search", "adam", "adam-tuned")))
+    assert [method.name for method in both] == ["random_search", "adam", "adam-tuned"]
+    assert both[1].settings == {}
+    assert both[2].settings == both[2].identity == tuned("adam")
+
+
+def test_every_rival_is_compared_and_those_that_were_tuned_twice():
+    assert set(RIVALS) <= set(Sweep().methods)
+    assert "adam-tuned" in Sweep().methods
+    assert "random_search-tuned" not in Sweep().methods
+
+
+def test_a_quick_sweep_is_smaller_and_has_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "SLOW", {"cma_es"})
+    quick = Sweep(quick=True, suite=("gp",), out=tmp_path / "all")
+    assert (quick.starts, quick.count, quick.without) == (4, 32, ("cma_es",))
+    assert quick.out == tmp_path / "all-quick"
+    assert small(tmp_path, quick=True).starts == 2
+
+
+def test_slow_methods_run_from_fewer_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "SLOW", {"lbfgsb_restarts"})
+    results = runner.run(small(tmp_path, functions=("sphere",), budgets=(5,), starts=3, slow_starts=2))
+    starts = results.groupby("method")["start"].nunique()
+    assert starts.to_dict() == {"random_search": 3, "lbfgsb_restarts": 2, "differential_evolution": 3}
+
+
+def test_a_rival_that_cheats_gets_no_more_than_the_budget(tmp_path, monkeypatch):
+    def cheating(evaluate, x0, budget, rng):
+        evaluate(x0)
+        for _ in range(1000):
+            with contextlib.suppress(Exception):
+                evaluate(rng.uniform(-1, 1, len(x0)))
+
+    monkeypatch.setitem(RIVALS, "random_search", cheating)
+    results = runner.run(small(tmp_path, methods=("random_search",), functions=("branin",), budgets=(7,)))
+    assert set(results.loc[~results["doubled"], "evaluations"]) == {8}
+    assert set(results.loc[results["doubled"], "evaluations"]) == {16}
+    assert (results["trace"].map(len) == results["evaluations"]).all()
+
+
+def test_methods_are_judged_without_the_noise_that_they_see(tmp_path):
+    settings = {"functions": ("sphere",), "budgets": (10,), "methods": ("random_search", "lbfgsb")}
+    plain, noisy = (runner.run(small(tmp_path / suite, suite=(suite,), **settings)) for suite in ("vlse", "noisy"))
+    search = plain["method"] == "random_search"
+    assert noisy["sample"].unique() == ["VLSE, noisy"]
+    assert (noisy["y_best"] >= 0).all()
+    assert not noisy.loc[~search, "y_best"].equals(plain.loc[~search, "y_best"])
+    problem = vlse_problem("sphere")
+    for row in noisy[search & ~noisy["doubled"] & (noisy["start"] == 0)].itertuples():
+        y, _ = problem.objective.value_and_grad(torch.from_numpy(row.path.reshape(-1, 2).copy()))
+        np.testing.assert_array_equal(np.minimum.accumulate(y.numpy()), row.trace)
 
 
 def test_a_rival_that_skips_the_start_or_does_nothing_has_failed(tmp_path, monkeypatch):
@@ -248,9 +406,10 @@ def test_pop_without_any_checkpoint_must_be_left_out(tmp_path, monkeypatch):
 def test_the_checkpoint_that_ships_is_the_default(tmp_path, monkeypatch):
     (tmp_path / sweeps.WEIGHTS).write_bytes(b"")
     monkeypatch.setattr(sweeps, "DEFAULT_CHECKPOINT", tmp_path)
-    (method,) = sweeps.methods(small(tmp_path / "out", methods=("pop",)))
-    assert method.name == "pop"
+    method, paper = sweeps.methods(small(tmp_path / "out", methods=("pop",)))
+    assert (method.name, paper.name) == ("pop", "pop-paper")
     assert method.settings == {"checkpoint": tmp_path}
+    assert json.loads((sweeps.PAPER_CHECKPOINT / "card.json").read_text())["preset"] == "paper"
 
 
 def test_bad_checkpoints_are_named(tmp_path):

@@ -1,0 +1,173 @@
+"""The verdict in words: Markdown, what a terminal shows, and the figures and the page beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import figures, page
+from benchmarks.analysis import (
+    SMOOTH,
+    TARGETS,
+    Comparison,
+    comparisons,
+    counted,
+    evaluations_needed,
+    headline,
+    per_function,
+    significance,
+)
+from benchmarks.problems import VLSE
+from benchmarks.significance import ALPHA, Significance
+
+_COLUMNS = {  # of the headline table: measure and digits
+    "NI": ("ni", 3),
+    "log10 regret": ("log10_regret", 2),
+    "rank": ("rank", 2),
+    "strict regret": ("strict_log10_regret", 2),
+    "strict rank": ("strict_rank", 2),
+}
+_PRINTED = ("NI", "log10 regret", "rank")  # of these, in a terminal
+
+
+def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> None:
+    """Writes ``summary.md``, ``report.html`` and the figures as PNG to ``out``, and prints the headline tables.
+
+    Args:
+        results: The results file.
+        out: Folder.
+        command: That made them.
+        console: Where to print.
+    """
+    (out / "summary.md").write_text(summary(results), "utf-8")
+    chosen = comparisons(results)
+    look = figures.styles(chosen)
+    # What is left out is in the summary; a figure of everything would be yards long.
+    shown = [comparison for comparison in chosen if not comparison.shared and comparison.sample != SMOOTH] or chosen
+    for name, draw in (
+        ("regret", figures.draw_curves),
+        ("ranks", figures.draw_ranks),
+        ("critical_differences", figures.draw_critical_differences),
+    ):
+        draw(shown, look).savefig(out / f"{name}.png", dpi=160)
+    for comparison in chosen:
+        printed = Table(title=comparison.title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        printed.add_column("method", no_wrap=True)
+        for name in (*_PRINTED, "failed"):
+            printed.add_column(name, justify="right", no_wrap=True)
+        for method, row in headline(comparison).iterrows():
+            cells = (_with_interval(row, *_COLUMNS[name]) for name in _PRINTED)
+            printed.add_row(str(method), *cells, f"{row['failed']:.0f}")
+        console.print(printed, "")
+    failed = int((results["error"] != "").sum())
+    if failed:
+        console.print(f"[bold red]{counted(failed, 'run')} failed[/]: summary.md tells which and why.")
+    written = page.write(results, out, command)
+    console.print(f"Results, summary and figures: {out}\nTo look at: {written}", highlight=False)
+
+
+def summary(results: pd.DataFrame) -> str:
+    """The whole verdict as Markdown: every comparison's tables, the row of each VLSE function, the failures."""
+    lines = [
+        "# Results",
+        "",
+        "One evaluation is a value with its gradient; T steps are T + 1 evaluations. All methods have the same starts. "
+        "Means over functions of means over starts; in brackets their 95 % bootstrap intervals over functions. NI: "
+        "normalized improvement (higher is better); log10 regret, floored at -8, and rank: lower is better. Time per "
+        "step: the method's own.",
+        "",
+        "p: Wilcoxon's signed-rank test on the functions' mean log10 regrets, against the method with the best mean "
+        "rank in them, with Holm's correction for all pairs of methods. Share: of runs that reach a regret. ERT: the "
+        "expected running time, all evaluations until then or until the run's end, per run that reaches it.",
+    ]
+    if results["doubled"].any():
+        lines += ["", "Strict: gradient-free methods have twice the evaluations, 2T + 2, and the others T + 1."]
+    if not results["sample"].str.startswith(VLSE).all():
+        lines += ["", "The minimum of a prior's function is the lowest value that its reference or any run found."]
+    for comparison in comparisons(results):
+        lines += _section(comparison)
+    return "\n".join([*lines, *_failures(results)]) + "\n"
+
+
+def _section(comparison: Comparison) -> list[str]:
+    """The tables of a comparison as lines of Markdown."""
+    table, tests = headline(comparison), significance(comparison)
+    p = tests.p_values[tests.best]
+    cells = {name: [_with_interval(row, *column) for _, row in table.iterrows()] for name, column in _COLUMNS.items()}
+    if comparison.strict is None:
+        cells = {name: column for name, column in cells.items() if not name.startswith("strict")}
+    cells["p"] = ["" if method == tests.best else f"{p[method]:.2g}" for method in table.index]
+    cells["ms per step"] = [f"{value:.2f}" for value in table["ms_per_step"]]
+    cells["failed"] = [f"{value}" for value in table["failed"]]
+    lines = ["", f"## {comparison.title}", "", *([comparison.note, ""] if comparison.note else [])]
+    lines += [*_markdown("method", table.index, cells), "", _in_words(tests)]
+
+    needed = evaluations_needed(comparison)
+    cells = {}
+    for name in TARGETS:
+        column = f"reached_{name}", 0, 100.0
+        cells[f"share to {name}, %"] = [_with_interval(row, *column) for _, row in table.iterrows()]
+        for what in ("median", "ERT"):
+            values = needed[name, what.lower()]
+            cells[f"{what} to {name}"] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in values]
+    lines += ["", f"### Evaluations needed: {comparison.title}", "", *_markdown("method", table.index, cells)]
+
+    if comparison.sample == VLSE and not comparison.shared:
+        functions = per_function(comparison)
+        cells = {"group": list(functions.index.get_level_values("group"))}
+        for method in table.index:
+            ni, regret, rank = (functions[measure, method] for measure in ("ni", "log10_regret", "rank"))
+            triples = zip(ni, regret, rank, strict=True)
+            cells[method] = [f"{a:.2f} / {b:.1f} / {c:.1f}" for a, b, c in triples]
+        lines += ["", f"### Each function, T = {comparison.budget}: NI / log10 regret / rank", ""]
+        lines += _markdown("function", functions.index.get_level_values("function"), cells)
+    return lines
+
+
+def _in_words(tests: Significance) -> str:
+    """What the tests say, in a few sentences."""
+    differ = tests.differ[tests.best]
+    same = [method for method in differ.index[~differ] if method != tests.best]
+    words = ""
+    if np.isfinite(tests.p_value):
+        words = f"Friedman's test: chi-squared {tests.statistic:.1f}, p = {tests.p_value:.2g}. "
+    if not differ.any():
+        return words + f"No method differs significantly from {tests.best}, the one with the best mean rank."
+    others = f"all others but {', '.join(same)}" if same else "all others"
+    return words + f"{tests.best} has the best mean rank and differs significantly (p < {ALPHA}) from {others}."
+
+
+def _failures(results: pd.DataFrame) -> list[str]:
+    """How many runs failed and why, as lines of Markdown."""
+    failed = results[results["error"] != ""]
+    if failed.empty:
+        return []
+    # A prior's functions are too many to list.
+    on = failed["function"].where(failed["sample"].str.startswith(VLSE), failed["sample"])
+    budget = failed["budget"].astype(str) + failed["doubled"].map({False: "", True: " (strict)"})
+    error = failed["error"].map(lambda text: " ".join(text.split()).replace("|", r"\|"))
+    named = failed.assign(on=on, T=budget, error=error)
+    kinds = named.groupby(["method", "sample", "on", "T", "error"], sort=False).size().reset_index(name="runs")
+    rows = {str(name): [str(cell) for cell in kinds[name]] for name in kinds.columns[1:]}
+    lines = ["", "## Failed runs", "", "They count as no improvement, reach no target and rank last.", ""]
+    return lines + _markdown("method", kinds["method"], rows)
+
+
+def _with_interval(row: pd.Series, measure: str, digits: int, unit: float = 1.0) -> str:
+    """A mean with its interval, which a single function does not have."""
+    mean, low, high = (unit * row[f"{measure}{suffix}"] for suffix in ("", "_low", "_high"))
+    fewer = max(digits - 1, 0)
+    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{fewer}f}, {high:.{fewer}f}]")
+
+
+def _markdown(corner: str, index: Iterable[str], cells: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table of columns of text, to the right."""
+    lines = [[corner, *cells], ["---", *["---:"] * len(cells)]]
+    lines += [list(line) for line in zip(index, *cells.values(), strict=True)]
+    return [f"| {' | '.join(line)} |" for line in lines]

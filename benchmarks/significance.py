@@ -1,0 +1,105 @@
+"""Which methods differ by more than chance: Friedman's test, then Wilcoxon's on all pairs with Holm's correction.
+
+The functions are the sample, as Demšar (2006), "Statistical comparisons of classifiers over multiple data sets",
+has it: one number per function and method, so that many starts do not pass for many functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import friedmanchisquare
+
+from pop_envs.measures import ranks
+
+ALPHA = 0.05
+"""Level of significance."""
+
+_FEW = 13  # functions, up to which scipy permutes
+
+
+@dataclass(frozen=True, eq=False)
+class Significance:
+    """What the tests say of methods on the same functions.
+
+    Attributes:
+        ranks: Mean rank of each method, the best first.
+        statistic: Friedman's chi-squared; NaN for two methods, of which the test says nothing.
+        p_value: Its p; 1 where there is nothing to tell apart, NaN for two methods.
+        p_values: Wilcoxon's p of each pair (method, method), after Holm's correction; 1 on the diagonal.
+    """
+
+    ranks: pd.Series
+    statistic: float
+    p_value: float
+    p_values: pd.DataFrame
+
+    @property
+    def best(self) -> str:
+        """The method with the best mean rank."""
+        return str(self.ranks.index[0])
+
+    @property
+    def differ(self) -> pd.DataFrame:
+        """Which pairs (method, method) differ; none do where Friedman's test finds no difference at all."""
+        return (self.p_values < ALPHA) & (not self.p_value >= ALPHA)
+
+    @property
+    def joined(self) -> pd.DataFrame:
+        """Which pairs (method, method) have a common bar in a critical-difference diagram: fewer than n bars in all.
+
+        A bar joins two methods that do not differ, with all that rank between them. Bars for exactly the sets without
+        any difference would be hundreds for twenty methods.
+        """
+        alike = np.triu(~self.differ.to_numpy())
+        # i and j are joined if some a <= i and b >= j do not differ.
+        below = np.logical_or.accumulate(alike, axis=0)
+        around = np.triu(np.logical_or.accumulate(below[:, ::-1], axis=1)[:, ::-1])
+        return pd.DataFrame(around | around.T, self.ranks.index, self.ranks.index)
+
+
+def compare(regrets: pd.DataFrame) -> Significance:
+    """Tests whether methods differ.
+
+    Args:
+        regrets: A number for each function (row) and method (column), lower is better.
+
+    Raises:
+        ValueError: If there is nothing in it, or a number is missing.
+    """
+    if regrets.empty or regrets.isna().to_numpy().any():
+        raise ValueError(
+            f"every method needs a number on every function, got {int(regrets.isna().to_numpy().sum())} missing "
+            f"of {len(regrets)} functions x {len(regrets.columns)} methods; compare them on the functions they share"
+        )
+    mean_ranks = pd.Series(ranks(regrets.to_numpy(), axis=1).mean(0), regrets.columns).sort_values(kind="stable")
+    statistic, p_value = _friedman(regrets)
+    return Significance(mean_ranks, statistic, p_value, _wilcoxon_holm(regrets[mean_ranks.index]))
+
+
+def _friedman(regrets: pd.DataFrame) -> tuple[float, float]:
+    values = regrets.to_numpy()
+    if (values == values[:, :1]).all():
+        return 0.0, 1.0  # where scipy would divide by zero
+    if values.shape[1] < 3:
+        return np.nan, np.nan
+    statistic, p_value = friedmanchisquare(*values.T)
+    return float(statistic), float(p_value)
+
+
+def _wilcoxon_holm(regrets: pd.DataFrame) -> pd.DataFrame:
+    """P-values (method, method)."""
+    methods = list(regrets.columns)
+    if len(methods) < 2:
+        return pd.DataFrame(1.0, methods, methods)
+    import scikit_posthocs  # slow to import
+
+    # Zero differences, of functions that both solve, count half for either side: Demšar's way. With few functions
+    # and ties scipy's "auto" would permute for minutes; "exact" errs on the safe side there.
+    method = "exact" if len(regrets) <= _FEW else "auto"
+    long = regrets.melt(var_name="method", value_name="regret")
+    return scikit_posthocs.posthoc_wilcoxon(
+        long, "regret", "method", method=method, zero_method="zsplit", p_adjust="holm"
+    )

@@ -1,0 +1,408 @@
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from contextlib import contextmanager
+from datetime import date
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import analysis, page
+from benchmarks.problems import block_problems
+from benchmarks.run import run_once
+from benchmarks.sweep import Sweep, methods
+
+FUNCTIONS = ("branin", "gramacy_lee_2012", "hartmann_3d", "levy")
+BUDGET, SHORT = 50, 20
+NASTY = "<script>alert('method')</script>"
+ERROR = "ValueError: <img src=x onerror=alert('error')>"
+MINUS = "\N{MINUS SIGN}"
+WRITTEN = date(2026, 1, 2)
+
+
+def runs(budget, starts=2):
+    """Real runs of three rivals, and the same runs under two more names: one that failed, one from fewer starts."""
+    chosen = methods(Sweep(methods=("random_search", "adam", "lbfgsb")))
+    rows = []
+    for function in FUNCTIONS:
+        (problem,) = block_problems(function)
+        for method in chosen:
+            for start in range(starts):
+                rows.append(run_once(method, problem, start, budget, seed=0))
+                if method.gradient_free:
+                    rows.append(run_once(method, problem, start, budget, seed=0, doubled=True))
+    frame = pd.DataFrame(rows)
+    failed = frame[frame["method"] == "adam"].assign(method=NASTY)
+    failed["error"] = np.where(failed["function"] == "branin", ERROR, "")
+    return pd.concat([frame, failed], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def results():
+    long = runs(BUDGET)
+    slow = long[(long["method"] == "lbfgsb") & (long["start"] == 0)].assign(method="slow")
+    return analysis.with_measures(pd.concat([long, slow, runs(SHORT)], ignore_index=True))
+
+
+@pytest.fixture(scope="module")
+def report(results, tmp_path_factory):
+    return page.write(results, tmp_path_factory.mktemp("page"), "python -m benchmarks.run --out <here>", WRITTEN)
+
+
+class Reader(HTMLParser):
+    """Collects what the tests look at."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.tables, self.ids, self.references, self.links = Counter(), [], [], [], []
+        self.visible, self.inside, self.in_cell = "", "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags[tag] += 1
+        self.inside = tag
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1].append("")
+            self.in_cell = True
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+                self.links.append(value)
+            if name in ("for", "aria-labelledby"):
+                self.references.append(value)
+            self.references += re.findall(r"url\(#(.*?)\)", value or "")
+        self.references += [link[1:] for link in self.links if link.startswith("#")]
+
+    def handle_endtag(self, tag):
+        self.in_cell &= tag not in ("th", "td")
+
+    def handle_data(self, text):
+        if self.inside not in ("script", "style"):
+            self.visible += text
+        if self.in_cell:
+            self.tables[-1][-1][-1] += (" " if self.inside == "small" else "") + text.strip()
+
+
+@pytest.fixture(scope="module")
+def read(report):
+    return Reader(report.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def data(report):
+    return json.loads(re.search(r'id="data">(.*?)</script>', report.read_text("utf-8"), re.DOTALL)[1])
+
+
+def test_the_page_is_one_file_without_references_to_others(report, read):
+    assert os.listdir(report.parent) == ["report.html"]
+    assert all(link.startswith(("#", "data:")) for link in read.links), read.links
+    assert re.findall(r"@import|url\((?!#)", report.read_text("utf-8")) == []
+
+
+def test_references_on_the_page_lead_somewhere_and_only_there(read):
+    assert [name for name, count in Counter(read.ids).items() if count > 1] == []
+    assert set(read.references) <= set(read.ids)
+
+
+def test_texts_from_outside_are_escaped(report, read):
+    text = report.read_text("utf-8")
+    assert NASTY not in text
+    assert "<img" not in text
+    assert read.tags["script"] == 2
+    assert ERROR in read.visible
+    assert "python -m benchmarks.run --out <here>" in read.visible
+    assert read.visible.count(NASTY) > 10  # tables, charts, failures
+
+
+def test_the_headline_tables_hold_every_method_and_number(results, read):
+    comparisons = analysis.comparisons(results)
+    assert [(c.budget, c.shared) for c in comparisons] == [(SHORT, False), (BUDGET, False), (BUDGET, True)]
+    for comparison, (header, *rows) in zip(comparisons, read.tables[: len(comparisons)], strict=True):
+        table = analysis.headline(comparison)
+        assert [row[0] for row in rows] == list(table.index)
+        for row, (_, numbers) in zip(rows, table.iterrows(), strict=True):
+            shown = dict(zip((" ".join(title.split()) for title in header), row, strict=True))
+            for title, name, digits in (("NI", "ni", 3), ("log10 regret", "log10_regret", 2), ("rank", "rank", 2)):
+                value, low, high = re.findall(r"-?[\d.]+", shown[title].replace(MINUS, "-"))
+                assert value == f"{numbers[name]:.{digits}f}"
+                assert float(low) == pytest.approx(numbers[f"{name}_low"], abs=0.51 * 10 ** (1 - digits))
+                assert float(high) == pytest.approx(numbers[f"{name}_high"], abs=0.51 * 10 ** (1 - digits))
+            assert shown["% to 1e-4"].split()[0] == f"{100 * numbers['reached_1e-4']:.0f}"
+            assert shown["failed"] == f"{numbers['failed']:.0f}"
+
+
+def test_the_best_numbers_are_bold_and_ties_are_all_best():
+    bold = [cell.best for cell in page._cells(pd.DataFrame({"ni": [0.9004, 0.9, 0.8]}), 3, True)]
+    assert bold == [True, True, False]
+    low = page._cells(pd.DataFrame({"r": [-1.0, -8.0], "low": [-2.0, -8.0], "high": [0.5, -8.0]}), 2, False)
+    assert [(cell.text, cell.interval, cell.best) for cell in low] == [
+        (f"{MINUS}1.00", f"{MINUS}2.0 to 0.5", False),
+        (f"{MINUS}8.00", f"{MINUS}8.0 to {MINUS}8.0", True),
+    ]
+
+
+def test_the_same_results_make_the_same_page(results, tmp_path):
+    short = results[results["budget"] == SHORT]
+    texts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        texts.append(page.write(short, tmp_path / name, "command", WRITTEN).read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_curves_and_paths_are_those_of_the_first_start(results, data):
+    first = results[(results["start"] == 0) & ~results["doubled"] & (results["budget"] == BUDGET)]
+    for _, run in first.iterrows():
+        shown = data["runs"][str(BUDGET)][run["function"]][run["method"]]
+        curve = np.empty(BUDGET + 1)
+        for place, value in zip(shown["curve"][::2], shown["curve"][1::2], strict=True):
+            curve[place:] = value
+        assert curve[-1] == pytest.approx(run["log10_regret"], abs=0.006)
+        assert np.argmin(run["trace"]) == shown["curve"][-2]
+        assert shown["failed"] == (run["error"] != "")
+        points = np.array([int(digits, 36) for digits in re.findall("..", shown["path"])]).reshape(-1, 2) / 1000
+        if run["dim"] > 2:
+            assert len(points) == 0
+            continue
+        path = run["path"].reshape(-1, run["dim"])
+        np.testing.assert_allclose(points[:, 0], (path[:, 0] + 1) / 2, atol=0.0006)
+        if run["dim"] == 2:
+            np.testing.assert_allclose(1 - points[:, 1], (path[:, 1] + 1) / 2, atol=0.0006)
+        else:
+            highest, lowest = points[:, 1].argmin(), points[:, 1].argmax()
+            (problem,) = block_problems(run["function"])
+            low, high = (float(end.replace(MINUS, "-")) for end in data["landscapes"][run["function"]]["ends"][1])
+            values = problem.objective.values_on(torch.tensor(path[[highest, lowest]]))[0].numpy()
+            np.testing.assert_allclose(1 - points[[highest, lowest], 1], (values - low) / (high - low), atol=0.002)
+
+
+def test_only_functions_with_paths_are_drawn_and_all_of_it_is_small(data):
+    assert set(data["landscapes"]) == {"branin", "gramacy_lee_2012", "levy"}
+    assert data["landscapes"]["branin"]["ends"] == [[f"{MINUS}5", "10"], ["0", "15"]]
+    # 24 methods on 47 functions with budgets of 50, 100 and 200: 5 MB with these.
+    assert max(len(landscape["picture"]) for landscape in data["landscapes"].values()) < 40_000
+    of_budget = data["runs"][str(BUDGET)].values()
+    assert max(len(json.dumps(run)) for by_method in of_budget for run in by_method.values()) < 800
+
+
+def test_a_priors_first_functions_are_listed_and_drawn(tmp_path):
+    (method,) = methods(Sweep(methods=("random_search",)))
+    names = [f"gp-2d-{number}" for number in range(20)]
+    rows = [run_once(method, page._problem("gp-2d-0"), 0, 5, seed=0) | {"function": name} for name in names]
+    frame = analysis.with_measures(pd.DataFrame(rows))
+    text = page.write(frame, tmp_path, "command", WRITTEN).read_text("utf-8")
+    listed = [row[0] for row in Reader(text).tables[1][1:]]
+    assert sorted(listed) == sorted(names[: page._LISTED])
+    assert "the first 16 of them" in text
+    assert text.count("data:image/webp") == page._LISTED
+    assert page._problem("gp-2d-3").name == "gp-2d-3"
+
+
+# In a browser
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LAPTOP, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no browser: install chromium (on Debian, apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
+        )
+        yield found
+        found.close()
+
+
+@contextmanager
+def opened(browser, report, viewport=LAPTOP, scheme="light"):
+    """The page in a browser; afterwards it must have made no error and no request but for itself."""
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    tab = context.new_page()
+    wrong, requests = [], []
+    tab.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(report.as_uri())
+    yield tab
+    context.close()
+    assert wrong == []
+    assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+
+
+def column(tab, table, title):
+    """The texts of a column of the table that is seen, as they are seen."""
+    table = tab.locator(f"table.{table}:visible")
+    place = table.locator("thead th").all_inner_texts()
+    place = 1 + [" ".join(text.split()).strip(" ↑↓") for text in place].index(title)
+    texts = table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
+    return [text.replace(MINUS, "-").split("\n")[0] for text in texts]
+
+
+def header(tab, table, title):
+    return tab.locator(f"table.{table}:visible thead th").filter(
+        has_text=re.compile(rf"^\s*{title}[\s↑↓]*$".replace(" ", r"\s+"))
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("device", "viewport"), [("laptop", LAPTOP), ("phone", PHONE)])
+def test_the_page_opens_from_disk_on_any_screen(browser, report, pytestconfig, device, viewport, scheme):
+    picture = pytestconfig.rootpath / "build" / "report" / f"{device}-{scheme}.png"
+    with opened(browser, report, viewport, scheme) as tab:
+        for sample in range(tab.locator("#sample option").count()):
+            tab.select_option("#sample", index=sample)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            assert tab.locator(".headline:visible").count() == 1
+        tab.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 50_000
+
+
+def luminance(color):
+    channels = np.array([float(x) for x in re.findall(r"[\d.]+", color)[:3]]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_schemes_have_contrast_and_the_button_changes_between_them(browser, report, scheme):
+    style = "element => getComputedStyle(element)"
+    with opened(browser, report, scheme=scheme) as tab:
+        for _ in range(2):
+            paper = tab.locator("body").evaluate(f"({style}).call(0, document.body).backgroundColor")
+            assert (luminance(paper) < 0.5) == (scheme == "dark")
+            for place in ("body", ".note:visible", "nav a", "caption:visible", "th[aria-sort]:visible"):
+                ink = tab.locator(place).first.evaluate(f"element => ({style})(element).color")
+                dark, light = sorted([luminance(ink), luminance(paper)])
+                assert (light + 0.05) / (dark + 0.05) > 4.5, place
+            assert tab.inner_text("#theme") == {"light": "Dark", "dark": "Light"}[scheme]
+            tab.click("#theme")
+            scheme = {"light": "dark", "dark": "light"}[scheme]
+
+
+def test_the_headline_table_sorts_by_click_and_by_key(browser, report):
+    with opened(browser, report) as tab:
+        assert header(tab, "headline", "rank").get_attribute("aria-sort") == "ascending"
+        for title, order in (("NI", "descending"), ("log10 regret", "ascending"), ("method", "ascending")):
+            head = header(tab, "headline", title)
+            head.get_by_role("button").click()
+            assert head.get_attribute("aria-sort") == order
+            assert tab.locator("table.headline:visible [aria-sort]").count() == 1
+            cells = column(tab, "headline", title)
+            values = cells if title == "method" else [float(cell) for cell in cells]
+            assert values == sorted(values, reverse=order == "descending")
+            head.get_by_role("button").press("Enter")
+            assert head.get_attribute("aria-sort") == {"ascending": "descending", "descending": "ascending"}[order]
+            assert column(tab, "headline", title)[0] == cells[-1]
+
+
+def test_the_table_of_functions_sorts_by_the_measure_that_it_shows(browser, report, results):
+    (comparison,) = [c for c in analysis.comparisons(results) if c.budget == SHORT]
+    table = analysis.per_function(comparison).droplevel("group")
+    with opened(browser, report) as tab:
+        assert column(tab, "functions", "function") == list(table.index)
+        head = header(tab, "functions", "adam")
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        assert [float(cell) for cell in column(tab, "functions", "adam")] == sorted(
+            table["log10_regret", "adam"].round(1)
+        )
+        tab.get_by_label("NI", exact=True).check()
+        assert head.get_attribute("aria-sort") == "descending"
+        ni = [float(cell) for cell in column(tab, "functions", "adam")]
+        assert ni == sorted(ni, reverse=True)
+        assert ni == list(table["ni", "adam"].round(2)[column(tab, "functions", "function")])
+        header(tab, "functions", "family").get_by_role("button").click()
+        assert column(tab, "functions", "family") == sorted(column(tab, "functions", "family"))
+
+
+def drawing(tab):
+    return {name: tab.locator(name).evaluate("element => element.innerHTML") for name in ("#map", "#curve", "#legend")}
+
+
+def test_choosing_a_function_or_methods_changes_the_drawing(browser, report, results):
+    run = results.query("start == 0 and not doubled and budget == @SHORT").set_index(["function", "method"])
+    with opened(browser, report) as tab:
+        before = drawing(tab)
+        rows = tab.locator("table.functions:visible tbody tr")
+        assert rows.filter(has=tab.locator("visible=true")).count() == len(FUNCTIONS)
+        levy = tab.locator("table.functions:visible tr[data-function=levy]")
+        levy.locator("td").last.click()
+        assert tab.input_value("#function") == "levy"
+        assert levy.get_attribute("aria-current") == "true"
+        assert tab.locator("table.functions:visible [aria-current]").count() == 1
+        chosen = drawing(tab)
+        assert all(chosen[name] != before[name] for name in before)
+        assert tab.locator("#map image").get_attribute("href").startswith("data:image/webp")
+
+        tab.select_option("#a", "adam")
+        tab.select_option("#b", "random_search")
+        assert tab.locator("#map .path").evaluate_all("all => all.map((path) => path.dataset.method)") == [
+            "adam",
+            "random_search",
+        ]
+        assert all(drawing(tab)[name] != chosen[name] for name in chosen)
+        for name in ("adam", "random_search"):
+            regret = run.loc[("levy", name), "log10_regret"]
+            assert f"{name} on levy: log10 regret {regret:.2f}".replace("-", MINUS) in tab.inner_text("#legend")
+        points = tab.locator("#map .path").first.locator("circle")
+        assert points.count() == SHORT + 1 + 1  # and the start
+        tab.locator("#shown").fill("5")
+        assert points.count() == 5 + 1
+        assert tab.inner_text("#count") == "5"
+
+        branin = tab.locator("table.functions:visible tr[data-function=branin] button")
+        branin.press("Enter")
+        assert tab.input_value("#function") == "branin"
+        tab.select_option("#b", NASTY)
+        assert f"{NASTY} on branin: failed" in tab.inner_text("#legend")
+
+        tab.select_option("#function", "hartmann_3d")
+        assert tab.locator("#missing").is_visible()
+        assert tab.locator("#map").evaluate("element => element.childElementCount") == 0
+        assert tab.locator("#curve polyline").count() == 2
+
+
+def test_choosing_sample_and_budget_changes_all_sections(browser, report):
+    with opened(browser, report) as tab:
+
+        def captions():
+            return [text for text in tab.locator("caption:visible").all_inner_texts() if "T = " in text]
+
+        assert tab.locator("#sample").input_value() == "VLSE"
+        assert len(captions()) == 2
+        assert all(f"T = {SHORT}" in text for text in captions())
+        assert tab.locator(".scroll > svg:visible").count() == 4
+        tab.select_option("#sample", "VLSE, all methods on shared starts")
+        assert tab.input_value("#budget") == str(BUDGET)  # the only one of these
+        assert tab.locator("#budget option:disabled").all_inner_texts() == [str(SHORT)]
+        assert all(f"T = {BUDGET}" in text for text in captions())
+        assert "slow" in tab.locator("#a option").all_inner_texts()
+        assert tab.locator("#shown").get_attribute("max") == str(BUDGET + 1)
+        tab.select_option("#sample", "VLSE")
+        assert "slow" not in tab.locator("#a option").all_inner_texts()
+        assert tab.locator(".scroll > svg:visible").count() == 4
+
+
+def test_paper_gets_all_of_a_table_and_no_controls(browser, report):
+    with opened(browser, report, scheme="dark") as tab:
+        tab.emulate_media(media="print")
+        assert tab.locator(".bar").is_hidden()
+        assert tab.locator("#theme").is_hidden()
+        table = tab.locator(".tall:visible")
+        assert table.evaluate("element => element.scrollHeight <= element.clientHeight")
+        assert luminance(tab.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.9
