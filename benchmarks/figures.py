@@ -39,8 +39,8 @@ def styles(comparisons: Sequence[Comparison]) -> Styles:
         [c.results.groupby("method")["rank"].mean() / len(c.methods) for c in comparisons], axis="columns"
     )
     order = [str(method) for method in places.mean(axis="columns").sort_values(kind="stable").index]
-    own = [method for method in order if not _is_rival(method)]
-    rivals = [method for method in order if _is_rival(method)]
+    own = [method for method in order if not is_rival(method)]
+    rivals = [method for method in order if is_rival(method)]
     colored = max(_COLORED, len(PALETTE) - len(own))
     found: dict[str, dict[str, Any]] = {}
     for i, method in enumerate([*own, *rivals[:colored]]):
@@ -53,7 +53,8 @@ def styles(comparisons: Sequence[Comparison]) -> Styles:
     return found
 
 
-def _is_rival(method: str) -> bool:
+def is_rival(method: str) -> bool:
+    """Whether a method is one of ``RIVALS``; policies and plugins are not."""
     return method != "pop" and method.removesuffix("-tuned") in RIVALS
 
 
@@ -64,8 +65,9 @@ def draw_curves(comparisons: Sequence[Comparison], look: Styles) -> Figure:
         curves = analysis.curves(comparison)
         _draw_lines(left, curves["log10_regret"], look)
         _draw_lines(right, curves["ni"], look)
-        left.set(title=comparison.title, xlabel="evaluations", ylabel="mean log10 regret (lower is better)")
-        right.set(title=" ", xlabel="evaluations", ylabel="mean NI (higher is better)")
+        left.set_title(comparison.title, loc="left")
+        left.set(xlabel="evaluations", ylabel="mean log10 regret (lower is better)")
+        right.set(xlabel="evaluations", ylabel="mean NI (higher is better)")
     return figure
 
 
@@ -74,7 +76,8 @@ def draw_runtime_distribution(comparisons: Sequence[Comparison], look: Styles) -
     figure, panels = _rows(comparisons, 1)
     for (panel,), comparison in zip(panels, comparisons, strict=True):
         _draw_lines(panel, analysis.runtime_distribution(comparison), look, log=True)
-        panel.set(title=comparison.title, xlabel="evaluations")
+        panel.set_title(comparison.title, loc="left")
+        panel.set(xlabel="evaluations")
         panel.set(ylabel="share of targets from 1 to 1e-8 reached")
     return figure
 
@@ -84,7 +87,8 @@ def draw_profiles(comparisons: Sequence[Comparison], look: Styles, target: float
     figure, panels = _rows(comparisons, 1)
     for (panel,), comparison in zip(panels, comparisons, strict=True):
         _draw_lines(panel, analysis.profiles(comparison, target), look, log=True)
-        panel.set(title=comparison.title, xlabel="factor of the best method's evaluations")
+        panel.set_title(comparison.title, loc="left")
+        panel.set(xlabel="factor of the best method's evaluations")
         panel.set(ylabel=f"share of runs that reach regret {target:g}")
     return figure
 

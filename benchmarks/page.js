@@ -207,6 +207,7 @@ function drawCurves(shown) {
   const x = (evaluation) => left + (right - left) * (evaluation - 1) / view.budget;
   const y = (regret) => top + (bottom - top) * (high - regret) / (high - low);
   svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`); // on paper it has another size
   const step = high - low > 2 ? Math.ceil((high - low) / 8) : 0.5;
   for (let tick = high; tick >= low; tick -= step) {
     shape("line", { x1: left, x2: right, y1: y(tick), y2: y(tick), style: "stroke: var(--rule)" }, svg);

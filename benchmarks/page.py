@@ -179,7 +179,7 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
         views=views,
         colors={method: _on_any_ground(to_hex(style["color"])) for method, style in look.items()},
         dashed={method for method, style in look.items() if style["linestyle"] != "-"},
-        own={method for method in look if not figures._is_rival(method)},
+        own={method for method in look if not figures.is_rival(method)},
         data=_data(results, views),
         facts=_facts(results, command, written or date.today()),
         versions=_versions(),

@@ -216,7 +216,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
 
 def _chunks(sweep: Sweep, method: Method, block: str, budget: int) -> Iterator[Chunk]:
     starts = min(sweep.starts, sweep.slow_starts) if method.slow else sweep.starts
-    for doubled in (False, True) if sweep.strict and method.gradient_free else (False,):
+    for doubled in (False, True) if sweep.strict and method.gradient_free and not method.slow else (False,):
         name = f"{method.name}-{block}-{budget}{'-doubled' if doubled else ''}.parquet"
         part = sweep.out / "parts" / name
         yield Chunk(method, block, budget, doubled, starts, sweep.seed, sweep.time_limit, part)

@@ -14,6 +14,7 @@ from agents.optimizer import DEFAULT_CHECKPOINT
 from benchmarks import vlse
 from benchmarks.problems import VARIANTS, prior_blocks, scaled_blocks, variant_blocks
 from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW, Plugin, Rival, method_names, tuned
+from benchmarks.rivals.velo import load_weights, velo
 
 Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy"]
 
@@ -34,6 +35,7 @@ class Sweep:
         methods: Methods to compare, with their default settings or, as NAME-tuned, with those that tuning found;
             "pop" stands for every checkpoint.
         without: Methods to leave out of the above.
+        velo_weights: File of VeLO's published weights, with which it joins the above; see ``rivals.velo``.
         plugin: Files with methods of your own, which join the above.
         suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
             "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors.
@@ -43,7 +45,7 @@ class Sweep:
         starts: Number of starts per function, uniform in the box and the same for all methods.
         slow_starts: How many of them slow methods run from.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
-        strict: Whether gradient-free methods also run with twice the evaluations.
+        strict: Whether gradient-free methods, but for slow ones, also run with twice the evaluations.
         quick: Minutes for hours: at most four starts and 32 functions of each prior, and no slow methods.
         time_limit: Seconds after which a run has failed.
         seed: Seed of the starts and of the methods.
@@ -55,6 +57,7 @@ class Sweep:
     checkpoint: tuple[str, ...] = ()
     methods: tuple[str, ...] = field(default_factory=method_names)
     without: tuple[str, ...] = ()
+    velo_weights: Path | None = None
     plugin: tuple[Path, ...] = ()
     suite: tuple[Suite, ...] = ("vlse",)
     functions: tuple[str, ...] = field(default_factory=lambda: tuple(vlse.names()))
@@ -171,6 +174,7 @@ def methods(sweep: Sweep) -> list[Method]:
     chosen: list[Method] = []
     for name in names:
         chosen += [_pop(text) for text in checkpoints] if name == "pop" else [_rival(name)]
+    chosen += [] if sweep.velo_weights is None else [_velo(sweep.velo_weights)]
     chosen += [_plugin(path) for path in sweep.plugin]
     taken = [method.name for method in chosen]
     twice = {name for name in taken if taken.count(name) > 1}
@@ -186,6 +190,13 @@ def _rival(method: str) -> Method:
     name = method.removesuffix("-tuned")
     settings = {} if name == method else tuned(name)
     return Method(method, RIVALS[name], settings, settings, name in GRADIENT_FREE, name in SLOW)
+
+
+def _velo(weights: Path) -> Method:
+    load_weights(weights)  # raises early what would fail in every run
+    return Method(
+        "velo", velo, {"weights": weights}, {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    )
 
 
 def _plugin(path: Path) -> Method:

@@ -50,7 +50,7 @@ GRADIENT_FREE = frozenset(
 """Rivals that never look at a gradient: the strict comparison gives them twice the values."""
 
 SLOW = frozenset({"bayesian_optimization"})
-"""Rivals with more than ten milliseconds a step: they run from fewer starts."""
+"""Rivals with more than twenty milliseconds a step: they run from fewer starts."""
 
 RIVALS: dict[str, Rival] = {
     "random_search": random_search,

@@ -34,14 +34,15 @@ def dual_annealing(
 
     bounds = [(-1.0, 1.0)] * len(x0)
     descent: Any = {"method": "L-BFGS-B", "jac": lambda x: gradients[x.tobytes()], "bounds": bounds}
-    optimize.dual_annealing(
-        value,
-        bounds=bounds,
-        x0=x0,
-        maxiter=budget + 1,  # more than the budget allows
-        initial_temp=initial_temp,
-        visit=visit,
-        no_local_search=not local_search,
-        minimizer_kwargs=descent,
-        rng=rng,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # in steps that it draws from tails without moments
+        optimize.dual_annealing(
+            value,
+            bounds=bounds,
+            x0=x0,
+            maxiter=budget + 1,  # more than the budget allows
+            initial_temp=initial_temp,
+            visit=visit,
+            no_local_search=not local_search,
+            minimizer_kwargs=descent,
+            rng=rng,
+        )

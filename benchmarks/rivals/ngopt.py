@@ -15,7 +15,7 @@ from benchmarks.budget import Array, Evaluate
 
 def ngopt(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
     """Nevergrad's own choice, which knows the bounds and the budget."""
-    with _generators_of_its_own(rng), _metamodel_under_numpy_2_4(), warnings.catch_warnings():
+    with _generators_of_its_own(rng), _metamodel_repaired(), warnings.catch_warnings():
         import nevergrad as ng  # here, because it takes a second and draws random numbers
 
         # It says when it clips a value, and when a method has converged and random points follow.
@@ -51,9 +51,14 @@ def _generators_of_its_own(rng: np.random.Generator) -> Iterator[None]:
 
 
 @contextmanager
-def _metamodel_under_numpy_2_4() -> Iterator[None]:
-    """Nevergrad 1.0.12 takes the float of an array of one prediction, which NumPy 2.4 forbids (its issue 1612)."""
+def _metamodel_repaired() -> Iterator[None]:
+    """Its quadratic model needs two things to work, and to do the same on a busy machine."""
     from nevergrad.optimization import metamodel
 
-    with patch.object(metamodel, "float", lambda prediction: prediction.item(), create=True):
+    # Nevergrad 1.0.12 takes the float of an array of one prediction, which NumPy 2.4 forbids (its issue 1612).
+    conversion = patch.object(metamodel, "float", lambda prediction: prediction.item(), create=True)
+    # It minimizes the model for at most 20 seconds; the number of evaluations is limited, too.
+    early_stopping = metamodel.callbacks.EarlyStopping
+    no_timer = patch.object(early_stopping, "timer", lambda _: early_stopping(lambda _: False))
+    with conversion, no_timer:
         yield
