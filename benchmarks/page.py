@@ -23,6 +23,7 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from agents.checkpoint import write_atomically
 from benchmarks import analysis, figures
 from benchmarks.analysis import Comparison
 from benchmarks.budget import Array
@@ -189,9 +190,7 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
         priors=not results["sample"].str.startswith(VLSE).all(),
     )
     page = out / "report.html"
-    unfinished = page.with_name(f"{page.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(page)
+    write_atomically(page, text.encode())
     return page
 
 
