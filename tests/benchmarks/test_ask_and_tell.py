@@ -106,13 +106,12 @@ def test_ngopt_is_reproducible_where_its_cma_es_runs_in_a_thread():
 
 def test_ngopt_evaluates_the_start_once_and_leaves_no_thread_behind():
     """In two dimensions with a budget of 50 it is COBYLA, which begins at the start and runs in a thread."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     points, _ = trajectory("ngopt", quadratic(2), [0.9, -0.4], 50)
     assert (points == [0.9, -0.4]).all(1).sum() == 1
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(5.0)
-    assert threading.active_count() <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5.0)
+        assert not thread.is_alive()
 
 
 class ProcessStandIn:

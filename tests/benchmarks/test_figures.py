@@ -97,7 +97,7 @@ def test_curves_show_every_method_with_its_name(chosen, look):
             np.testing.assert_allclose(line.get_ydata(), table[measure][method])
             assert to_hex(line.get_color()) == to_hex(look[method]["color"])
         assert {text.get_text() for text in names_at_lines(panel)} == set(METHODS)
-    assert left.get_title() == "VLSE (6 functions), T = 20, 2 starts"
+    assert left.get_title(loc="left") == "VLSE (6 functions), T = 20, 2 starts"
 
 
 @pytest.mark.parametrize("draw", [figures.draw_curves, figures.draw_runtime_distribution, figures.draw_profiles])
