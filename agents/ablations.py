@@ -24,7 +24,7 @@ from rich.table import Table
 from agents.callbacks import STATE
 from agents.checkpoint import load_checkpoint, write_atomically
 from agents.config import PRESETS, TrainConfig
-from agents.jobs import ProcessDied, demand_same_settings, run_jobs
+from agents.jobs import ProcessDied, demand_same_settings, resumable, run_jobs
 from agents.train import train
 from agents.validation import ValidationSet
 from pop_envs.prior import PRIORS
@@ -152,7 +152,7 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
         "ablations", judge, waiting, total=len(configs), processes=study.jobs, console=console
     ):
         if isinstance(result, ProcessDied):
-            raise result from RuntimeError(f"of {config.folder}")
+            raise RuntimeError(f"{config.folder} could not be trained: {result}")
     rows = [
         {"group": variant.group, "variant": variant.name, "seed": seed, **_result(study.config(variant, seed))}
         for variant in chosen
@@ -280,7 +280,7 @@ def _draw_panel(panel: Axes, results: pd.DataFrame, means: pd.Series) -> None:
 
 def report(results: pd.DataFrame, study: Study, console: Console) -> None:
     """Writes ``ablations.md`` and ``ablations.png`` to ``study.out`` and prints the means."""
-    (study.out / "ablations.md").write_text(summary(results, study), "utf-8")
+    write_atomically(study.out / "ablations.md", summary(results, study).encode())
     draw(results).savefig(study.out / "ablations.png", dpi=160)
     printed = Table(title=f"{study.minutes:g} minutes each: means over seeds ({', '.join(map(str, study.seeds))})")
     for i, name in enumerate(_HEADER):
@@ -296,15 +296,9 @@ def main() -> None:
     """Runs the study of the command line, then writes and prints the report."""
     # Bound to the terminal now: a training in this process (--jobs 1) redirects what is printed meanwhile.
     console = Console(file=sys.stdout)
-    try:
+    with resumable(console):
         study = tyro.cli(Study, description=_DESCRIPTION)
         results = run(study, console)
-    except (ValueError, FileNotFoundError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("\nStopped. Everything finished so far is kept: the same command goes on from here.")
-        sys.exit(130)
     report(results, study, console)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -118,6 +120,23 @@ def _on_ray(run: Callable[[Any], Any], jobs: Sequence[Any], processes: int) -> I
         except ray.exceptions.WorkerCrashedError:
             result = ProcessDied("the process that ran it died")
         yield i, result
+
+
+@contextmanager
+def resumable(console: Console) -> Iterator[None]:
+    """Ends a command whose settings are wrong, or that Ctrl-C stops, with a word on the console and no traceback.
+
+    Raises:
+        SystemExit: With 2 for wrong settings, with 130 for Ctrl-C.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("\nStopped. Everything finished so far is kept: the same command goes on from here.")
+        sys.exit(130)
 
 
 def demand_same_settings(path: Path, settings: dict[str, Any]) -> None:

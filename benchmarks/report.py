@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from agents.checkpoint import write_atomically
 from benchmarks import figures, page
 from benchmarks.analysis import (
     SMOOTH,
@@ -45,7 +46,7 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
         command: That made them.
         console: Where to print.
     """
-    (out / "summary.md").write_text(summary(results), "utf-8")
+    write_atomically(out / "summary.md", summary(results).encode())
     chosen = comparisons(results)
     look = figures.styles(chosen)
     # What is left out is in the summary; a figure of everything would be yards long.

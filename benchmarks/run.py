@@ -26,7 +26,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from agents.jobs import ProcessDied, demand_same_settings, run_jobs
+from agents.jobs import ProcessDied, demand_same_settings, resumable, run_jobs
 from benchmarks import analysis
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.problems import Problem, block_problems
@@ -267,15 +267,9 @@ def _generator(seed: int, *key: str | int) -> np.random.Generator:
 def main() -> None:
     """Runs the sweep of the command line, then writes and prints the report."""
     console = Console()
-    try:
+    with resumable(console):
         sweep = tyro.cli(Sweep, description=_DESCRIPTION)
         results = run(sweep, console)
-    except (ValueError, FileNotFoundError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("\nStopped. Everything finished so far is kept: the same command goes on from here.")
-        sys.exit(130)
     report(results, sweep.out, shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]), console)
 
 
