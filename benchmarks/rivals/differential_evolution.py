@@ -40,8 +40,11 @@ def differential_evolution(
     population = 2.0 * LatinHypercube(len(x0), rng=rng).random(members) - 1.0
     population[0] = x0
 
+    def value(x: Array) -> float:
+        return evaluate(x)[0]
+
     optimize.differential_evolution(
-        lambda x: evaluate(x)[0],
+        value,
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         init=population,
         maxiter=budget + 1,  # more than the budget allows

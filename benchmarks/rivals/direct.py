@@ -24,8 +24,11 @@ def direct(
     """
     evaluate(x0)
 
+    def value(x: Array) -> float:
+        return evaluate(x)[0]
+
     optimize.direct(
-        lambda x: evaluate(x)[0],
+        value,
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         eps=eps,
         locally_biased=locally_biased,
