@@ -14,6 +14,7 @@ from rich.table import Table
 from agents.checkpoint import CheckpointError, load_checkpoint
 from agents.runner import Optimizer
 from agents.validation import Score, ValidationSet
+from pop_envs.core import positive_int
 from pop_envs.prior import PRIORS
 
 _DESCRIPTION = "Judges policies on validation functions of both priors."
@@ -26,14 +27,22 @@ class Judging:
     Attributes:
         checkpoints: Checkpoint folders.
         size: Validation functions of each prior.
+        first: How many of them to leave out: a choice is better checked on functions that it was not made on.
         dim: Their coordinates.
         budget: Steps per run.
     """
 
     checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
     size: int = 1024
+    first: int = 0
     dim: int = 2
     budget: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("size", "dim", "budget"):
+            positive_int(name, getattr(self, name))
+        if self.first < 0:
+            raise ValueError(f"first must be at least 0, got {self.first}")
 
 
 def scores_of(name: str, optimizer: Optimizer, chosen: ValidationSet) -> dict[str, Score]:
@@ -76,7 +85,7 @@ def main() -> None:
         sys.exit(2)
     scores: dict[str, dict[str, Score]] = {}
     for prior in PRIORS:
-        chosen = ValidationSet.of(prior, judging.budget, judging.size, judging.dim)
+        chosen = ValidationSet.of(prior, judging.budget, judging.size, judging.dim, judging.first)
         scores[prior] = yardsticks(chosen)
         for name, optimizer in policies.items():
             scores[prior] |= scores_of(name, optimizer, chosen)

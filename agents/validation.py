@@ -47,10 +47,11 @@ class ValidationSet:
     budget: int
 
     @classmethod
-    def of(cls, prior: str, budget: int, size: int = NUM_FUNCTIONS, dim: int = 2) -> ValidationSet:
-        """The validation functions of the prior named ``prior``."""
-        starts = torch.from_numpy(validation_starts(size, dim))
-        return cls(validation_functions(PRIORS[prior](), size, dim), starts, budget)
+    def of(cls, prior: str, budget: int, size: int = NUM_FUNCTIONS, dim: int = 2, first: int = 0) -> ValidationSet:
+        """The ``size`` validation functions of the prior named ``prior`` that follow the ``first`` ones."""
+        rows = slice(first, first + size)
+        functions = validation_functions(PRIORS[prior](), rows.stop, dim).rows(torch.arange(rows.start, rows.stop))
+        return cls(functions, torch.from_numpy(validation_starts(rows.stop, dim)[rows]), budget)
 
     @cached_property
     def minimum(self) -> NDArray[np.float64]:

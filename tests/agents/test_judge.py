@@ -37,3 +37,10 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path, monkeypatch, capsys)
     with pytest.raises(SystemExit, match="2"):
         judged(monkeypatch, capsys, tmp_path)
     assert "no checkpoint at" in capsys.readouterr().out
+
+
+def test_functions_that_do_not_exist_are_refused(checkpoint, monkeypatch, capsys):
+    for setting, value in (("--first", -1), ("--size", 0)):
+        with pytest.raises(SystemExit, match="2"):
+            judged(monkeypatch, capsys, checkpoint, setting, value)
+        assert f"{setting[2:]} must be" in capsys.readouterr().err

@@ -49,6 +49,14 @@ def test_a_smaller_set_has_other_functions_than_training_draws():
         assert not torch.isclose(drawn.value_and_grad(points)[0], held_out.value_and_grad(points)[0]).any()
 
 
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_a_set_goes_on_where_another_ends(prior):
+    whole, rest = set_of(prior), ValidationSet.of(prior, 20, 7, 2, first=5)
+    assert torch.equal(rest.starts, whole.starts[5:])
+    a, b = whole.functions.value_and_grad(whole.starts)[0][5:], rest.functions.value_and_grad(rest.starts)[0]
+    assert torch.equal(a, b)
+
+
 def test_a_set_has_256_functions_in_two_dimensions():
     chosen = ValidationSet.of("gp", 5)
     assert chosen.starts.shape == (NUM_FUNCTIONS, 2) == (256, 2)
