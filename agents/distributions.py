@@ -115,9 +115,13 @@ class MixtureDistribution(PerCoordinateDistribution):
             gates = gates * gates.new_tensor(self.led)
         self.means = torch.lerp(free, read_outs.flip(-1), gates)
         self.log_stds = _bounded(log_stds)
-        jump_logit = jump_logit[..., 0].mean(-1)
-        self.log_weights = F.logsigmoid(torch.stack([-jump_logit, jump_logit], -1))
+        self.jump_logit = jump_logit[..., 0].mean(-1)
         return self
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Logarithms of the components' weights (batch, 2)."""
+        return F.logsigmoid(torch.stack([-self.jump_logit, self.jump_logit], -1))
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log-probabilities (batch,) of ``actions`` (batch, dim), exact."""
@@ -134,8 +138,9 @@ class MixtureDistribution(PerCoordinateDistribution):
         other_mean, other_log_std = mean.flip(-1), log_std.flip(-1)
         squared = (2 * log_std).exp() + (mean - other_mean).square()
         divergence = (other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5).sum(-2)
-        near = torch.logaddexp(self.log_weights, self.log_weights.flip(-1) - divergence)
-        return (self.log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
+        log_weights = self.log_weights
+        near = torch.logaddexp(log_weights, log_weights.flip(-1) - divergence)
+        return (log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
@@ -146,7 +151,7 @@ class MixtureDistribution(PerCoordinateDistribution):
 
     def mode(self) -> Tensor:
         """The mean (batch, dim) of the likelier component."""
-        return self._component(self.means, self.log_weights[..., 1] > self.log_weights[..., 0])
+        return self._component(self.means, self.jump_logit > 0)
 
     @staticmethod
     def _component(pair: Tensor, jumps: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,8 +21,9 @@ class Cache:
     def __init__(self, transformer: TrajectoryTransformer, batch: int, dim: int, length: int) -> None:
         depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
         like = transformer.embed.weight
-        self.keys = like.new_empty(depth, batch * dim, heads, length, width // heads)
-        self.values = torch.empty_like(self.keys)
+        shape = batch * dim, heads, length, width // heads
+        self.keys = [like.new_empty(shape) for _ in range(depth)]
+        self.values = [like.new_empty(shape) for _ in range(depth)]
         self.length = 0
 
 
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
     def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # (batch, dim, steps, 3 * width) -> three of (batch * dim, heads, steps, width / heads)
-        qkv = self.qkv(self.norm1(h)).flatten(0, 1).unflatten(-1, (3, self.heads, -1))
+        qkv = self.qkv(self.norm1(h)).view(-1, h.shape[2], 3, self.heads, h.shape[3] // self.heads)
         q, k, v = qkv.transpose(1, 3).unbind(2)
         return q, k, v
 

@@ -119,8 +119,7 @@ class QuasiNewtonStep(SignedStep):
 
     def direction(self, run: Trajectory) -> Tensor:
         """See ``StepRule``; never 0."""
-        sign = run.newton.sign()
-        return sign.where(sign != 0, run.heading)
+        return run.course
 
 
 STEP_RULES: dict[str, type[StepRule]] = {rule.name: rule for rule in (GradientStep, SignedStep, QuasiNewtonStep)}

@@ -53,7 +53,7 @@ class PaperTokens(Tokens):
     def __call__(self, run: Trajectory) -> Tensor:
         """See ``Tokens``."""
         columns = (run.t[:, None] / self.budget, run.x, _z_score(run)[:, None], run.slope)
-        return _stack(columns, run.x)
+        return _stack(columns)
 
     def limits(self) -> tuple[float, ...]:
         """See ``Tokens``."""
@@ -155,7 +155,7 @@ class FullTokens(Tokens):
             self.step_rule.read_out(run, run.scout.target, bounce=True),
             self.step_rule.read_out(run, run.descent.target),
         )
-        return _stack(columns, x)
+        return _stack(columns)
 
     def limits(self) -> tuple[float, ...]:
         """See ``Tokens``."""
@@ -166,8 +166,8 @@ class FullTokens(Tokens):
         )
 
 
-def _stack(columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    return torch.stack([column.expand_as(like) for column in columns], -1).float()
+def _stack(columns: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack(torch.broadcast_tensors(*columns), -1).float()
 
 
 def _z_score(run: Trajectory) -> Tensor:

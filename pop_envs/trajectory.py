@@ -38,6 +38,7 @@ class Trajectory:
         m2: Running sum of squared deviations of the values (batch,).
         action: Last action (batch, dim).
         heading: Sign of the direction that each coordinate descends (batch, dim), never 0.
+        course: As ``heading``, but of the quasi-Newton direction, where there is one that is not 0.
         dx: Last move (batch, dim).
         dg: Last gradient change (batch, dim).
         dy: Last value change (batch,).
@@ -60,6 +61,7 @@ class Trajectory:
     m2: Tensor
     action: Tensor
     heading: Tensor
+    course: Tensor
     dx: Tensor
     dg: Tensor
     dy: Tensor
@@ -76,7 +78,8 @@ class Trajectory:
         y = torch.where(valid, y, 0.0)
         g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), _inward(x))
         zero, still = torch.zeros_like(y), torch.zeros_like(x)
-        return cls(
+        heading = _heading(x, g, still)
+        run = cls(
             t=torch.zeros_like(y, dtype=torch.int64),
             x=x,
             y=y,
@@ -91,13 +94,16 @@ class Trajectory:
             mean=y.clone(),
             m2=zero.clone(),
             action=still,
-            heading=_heading(x, g, still),
+            heading=heading,
+            course=heading,
             dx=still.clone(),
             dg=still.clone(),
             dy=zero.clone(),
             descent=Descent.start(x, y.masked_fill(~valid, torch.inf), g) if descend else None,
             scout=Scout.start(x, y) if scout else None,
         )
+        run._set_course()
+        return run
 
     def observe(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
         """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
@@ -137,6 +143,7 @@ class Trajectory:
         self.heading = _heading(x, g, self.dx)
         if self.descent is not None:
             self.descent.observe(x, y, g, valid)
+        self._set_course()
         if self.scout is not None:
             self.scout.first = torch.where(seen, self.scout.first, y)
             self.scout.observe(x, y)
@@ -165,6 +172,13 @@ class Trajectory:
             _put(self.descent.pairs, index, other.descent.pairs)
         if self.scout is not None and other.scout is not None:
             _put(self.scout, index, other.scout)
+
+    def _set_course(self) -> None:
+        if self.descent is None:
+            self.course = self.heading
+        else:
+            sign = self.newton.sign()
+            self.course = sign.where(sign != 0, self.heading)
 
 
 def _usable(v: Tensor) -> Tensor:

@@ -63,6 +63,13 @@ def test_heading_is_downhill_else_straight_on_else_inward():
     assert start(x=(1.0, -1.0), g=(-1.0, 1.0)).heading.tolist() == [[1, -1]]  # walls reflect later
 
 
+def test_without_a_descent_the_course_is_the_heading():
+    run = Trajectory.start(row(0.5, -0.5), torch.zeros(1).double(), row(1.0, 0.0), descend=False)
+    assert run.course.tolist() == run.heading.tolist() == [[-1, 1]]
+    run.observe(row(0.0, 0.0), row(0.1, 0.2), torch.ones(1).double(), row(-3.0, 0.0))
+    assert run.course.tolist() == run.heading.tolist() == [[1, 1]]
+
+
 @pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e200])
 def test_a_point_without_a_value_is_the_worst_and_its_gradient_points_back(bad):
     run = observe(start(2.0, x=(0.5, -0.5)), 7.0, x=(0.2, 0.2))
