@@ -28,6 +28,7 @@ from benchmarks import analysis, figures
 from benchmarks.analysis import Comparison
 from benchmarks.budget import Array
 from benchmarks.problems import VLSE, Problem, block_problems
+from benchmarks.significance import p_in_words
 from pop_envs.measures import REGRET_FLOOR, log10_regret
 from pop_envs.rendering import draw_landscape
 
@@ -233,7 +234,7 @@ def _number(value: float, digits: int) -> str:
 
 def _charts(comparison: Comparison, look: figures.Styles, number: int) -> Iterator[Chart]:
     p = analysis.significance(comparison).p_value
-    friedman = "" if np.isnan(p) else f" Friedman's test over all methods: p = {p:.2g}."
+    friedman = "" if np.isnan(p) else f" Friedman's test over all methods: {p_in_words(p)}."
     for i, (draw, title, caption) in enumerate(_CHARTS):
         svg = _svg(draw([comparison], look), f"{number}-{i}", f"{title}: {comparison.title}")
         yield Chart(title, caption if i else caption + friedman, svg)

@@ -25,7 +25,7 @@ from benchmarks.analysis import (
     significance,
 )
 from benchmarks.problems import VLSE
-from benchmarks.significance import ALPHA, Significance
+from benchmarks.significance import ALPHA, Significance, p_in_words
 
 _COLUMNS = {  # of the headline table: measure and digits
     "NI": ("ni", 3),
@@ -139,7 +139,7 @@ def _in_words(tests: Significance) -> str:
     same = [method for method in differ.index[~differ] if method != tests.best]
     words = ""
     if np.isfinite(tests.p_value):
-        words = f"Friedman's test: chi-squared {tests.statistic:.1f}, p = {tests.p_value:.2g}. "
+        words = f"Friedman's test: chi-squared {tests.statistic:.1f}, {p_in_words(tests.p_value)}. "
     if not differ.any():
         return words + f"No method differs significantly from {tests.best}, the one with the best mean rank."
     others = f"all others but {', '.join(same)}" if same else "all others"

@@ -60,6 +60,11 @@ class Significance:
         return pd.DataFrame(around | around.T, self.ranks.index, self.ranks.index)
 
 
+def p_in_words(p_value: float) -> str:
+    """Such as "p = 0.013"; a p too small for a number is not zero."""
+    return f"p = {p_value:.2g}" if p_value > 0 else "p < 1e-300"
+
+
 def compare(regrets: pd.DataFrame) -> Significance:
     """Tests whether methods differ.
 

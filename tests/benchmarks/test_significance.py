@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import friedmanchisquare, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from benchmarks.significance import compare
+from benchmarks.significance import compare, p_in_words
 
 
 def ordered(functions, methods=("a", "b", "c")):
@@ -92,3 +92,7 @@ def test_a_bar_joins_what_ranks_between_two_that_do_not_differ():
 def test_missing_numbers_are_refused(regrets):
     with pytest.raises(ValueError, match="every method needs a number on every function"):
         compare(regrets)
+
+
+def test_no_p_is_zero():
+    assert [p_in_words(p) for p in (0.01299, 1.2e-40, 0.0)] == ["p = 0.013", "p = 1.2e-40", "p < 1e-300"]
