@@ -111,7 +111,7 @@ def draw_values(ax: Axes, values: Array, minimum: float = np.nan, budget: int | 
     ax.set(xlim=(-0.5, (budget or len(values) - 1) + 0.5), xlabel="step")
     ax.set_ylabel("$f - f_{min}$" if np.isfinite(minimum) else "$f$")
     dress(ax)
-    ax.legend(loc="upper right", frameon=False, fontsize="small")
+    ax.legend(loc="best", frameon=False, fontsize="small")
 
 
 class EpisodePainter:
