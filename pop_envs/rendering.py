@@ -111,7 +111,8 @@ def draw_values(ax: Axes, values: Array, minimum: float = np.nan, budget: int | 
     ax.set(xlim=(-0.5, (budget or len(values) - 1) + 0.5), xlabel="step")
     ax.set_ylabel("$f - f_{min}$" if np.isfinite(minimum) else "$f$")
     dress(ax)
-    ax.legend(loc="best", frameon=False, fontsize="small")
+    # Above the axes: in them it would cover points, or move from frame to frame.
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0, frameon=False, fontsize="small")
 
 
 class EpisodePainter:
