@@ -1,8 +1,8 @@
 """What each part of the design is worth: ``python -m agents.ablations``.
 
 Every variant is the preset ``full`` with one thing changed, trained from several seeds for the same short
-wall time on one thread, and judged on validation functions of both priors. Every training leaves its own
-result in one atomic step, so that a study killed anywhere goes on where it stopped.
+wall time on one thread, and judged on validation functions of both priors in two and eight dimensions. Every
+training leaves its own result in one atomic step, so that a study killed anywhere goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -39,12 +39,17 @@ _DESCRIPTION = "Trains the preset `full` with one thing changed at a time, and j
 BASE = PRESETS["full"][1]
 RESULT = "result.json"
 ENDLESS = 10**9  # functions: the time ends a training, never these
-MEASURES = {f"{prior}_{measure}": (prior, measure) for prior in PRIORS for measure in ("ni", "log10_regret")}
-"""Columns of the results: the prior and the measure of each."""
+DIMS = (2, 8)  # judged in
+MEASURES = {
+    f"{prior}_{dim}d_{measure}": (prior, dim, measure)
+    for dim in DIMS
+    for prior in PRIORS
+    for measure in ("ni", "log10_regret")
+}
+"""Columns of the results: the prior, the dimension and the measure of each."""
 
 _LABELS = {"ni": "NI", "log10_regret": "log10 regret"}
 _DIGITS = {"ni": 3, "log10_regret": 2}
-_HEADER = ("variant", *(f"{prior} {_LABELS[measure]}" for prior, measure in MEASURES.values()), "functions")
 _SEED_COLOR, _MEAN_COLOR = PALETTE[5], PALETTE[1]
 
 
@@ -82,7 +87,7 @@ class Study:
         minutes: Wall time of each training.
         seeds: One training of each variant from each of them.
         variants: Names of the variants to train.
-        size: Validation functions of each prior.
+        size: Validation functions of each prior and dimension.
         jobs: Number of processes; -1 is one per core. More than there are cores would be unequal times.
         out: Folder of the trainings and the results. A study that was stopped goes on from what it holds.
     """
@@ -166,28 +171,29 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
 def _identity(study: Study) -> dict[str, Any]:
     """What the results depend on; further variants and seeds may join the old ones."""
     base = {name: value for name, value in BASE.lasting().items() if name not in ("preset", "seed")}
-    identity: dict[str, Any] = {"minutes": study.minutes, "size": study.size, **base}
+    identity: dict[str, Any] = {"minutes": study.minutes, "size": study.size, "judged in": DIMS, **base}
     identity |= {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items()}
     return identity | {f"variant {variant.name}": variant.changes for variant in study.chosen()}
 
 
-def _validation_sets(study: Study) -> dict[str, ValidationSet]:
-    sets = {prior: ValidationSet.of(prior, BASE.budget, size=study.size) for prior in PRIORS}
+def _validation_sets(study: Study) -> dict[tuple[str, int], ValidationSet]:
+    """The functions to judge on, by prior and dimension."""
+    sets = {(prior, dim): ValidationSet.of(prior, BASE.budget, study.size, dim) for prior in PRIORS for dim in DIMS}
     for functions in sets.values():
         _ = functions.minimum, functions.median  # they take long: here once, and not again in every process
     return sets
 
 
-def _run_one(config: TrainConfig, sets: dict[str, ValidationSet]) -> None:
+def _run_one(config: TrainConfig, sets: dict[tuple[str, int], ValidationSet]) -> None:
     """Trains, or goes on with a training that was killed, and leaves its result."""
     config.folder.mkdir(parents=True, exist_ok=True)
     # What a training prints would run into the study's progress bar.
     with (config.folder / "train.log").open("a") as log, redirect_stdout(log):
         train(replace(config, resume=(config.folder / STATE).exists()))
     optimizer, card = load_checkpoint(config.folder)
-    scores = {prior: chosen.score(chosen.policy(optimizer, deterministic=True)) for prior, chosen in sets.items()}
+    scores = {key: chosen.score(chosen.policy(optimizer, deterministic=True)) for key, chosen in sets.items()}
     result = {"functions": card.functions}
-    result |= {column: getattr(scores[prior], measure) for column, (prior, measure) in MEASURES.items()}
+    result |= {column: getattr(scores[prior, dim], measure) for column, (prior, dim, measure) in MEASURES.items()}
     write_atomically(config.folder / RESULT, json.dumps(result, indent=2).encode() + b"\n")
 
 
@@ -206,21 +212,26 @@ def summary(results: pd.DataFrame, study: Study) -> str:
         "# Ablations",
         "",
         f"Each variant is the preset `full` with one thing changed, trained for {study.minutes:g} minutes on one "
-        f"thread and judged on {study.size:,} validation functions of each prior, with the mode of its actions. "
+        f"thread and judged on {study.size:,} validation functions of each prior in two and in eight dimensions, with "
+        "the mode of its actions. "
         f"Mean ± standard deviation over seeds ({', '.join(map(str, study.seeds))}). NI: normalized improvement "
         "(higher is better); log10 regret, floored at -8: lower is better. Functions: trained on in that time. "
         "The paper's tokens have no read-outs: compare `tokens: paper` with `head: free`.",
-        "",
-        *(f"| {' | '.join(line)} |" for line in (_HEADER, ["---", *["---:"] * (len(_HEADER) - 1)], *_cells(results))),
     ]
+    for dim in DIMS:
+        header, *rows = _cells(results, dim)
+        lines += ["", f"## {dim}-D", ""]
+        lines += [f"| {' | '.join(row)} |" for row in (header, ["---", *["---:"] * (len(header) - 1)], *rows)]
     return "\n".join(lines) + "\n"
 
 
-def _cells(results: pd.DataFrame) -> list[list[str]]:
-    """One row of text per variant."""
+def _cells(results: pd.DataFrame, dim: int) -> list[list[str]]:
+    """The header, and one row of text per variant, of the scores in one dimension."""
     statistics = over_seeds(results)
-    digits = {column: _DIGITS[measure] for column, (_, measure) in MEASURES.items()} | {"functions": 0}
-    return [
+    chosen = {column: (prior, measure) for column, (prior, of, measure) in MEASURES.items() if of == dim}
+    header = ["variant", *(f"{prior} {_LABELS[measure]}" for prior, measure in chosen.values()), "functions"]
+    digits = {column: _DIGITS[measure] for column, (_, measure) in chosen.items()} | {"functions": 0}
+    return [header] + [
         [
             _label(group, name),
             *(_with_deviation(statistics[column].iloc[i], count) for column, count in digits.items()),
@@ -240,16 +251,16 @@ def _with_deviation(statistics: pd.Series, digits: int) -> str:
 
 
 def draw(results: pd.DataFrame) -> Figure:
-    """Every measure as a panel with a row per variant: a dot per seed, their mean, and the base's as a line."""
+    """A panel per measure, a line of panels per dimension: in each a row per variant, with seeds and their mean."""
     from matplotlib.figure import Figure
 
     means = over_seeds(results).xs("mean", axis=1, level=1)
-    figure = Figure(figsize=(13, 0.32 * len(means) + 1.5), layout="constrained")
-    panels = figure.subplots(1, len(MEASURES), sharey=True, squeeze=False)[0]
-    for panel, (column, (prior, measure)) in zip(panels, MEASURES.items(), strict=True):
+    figure = Figure(figsize=(13, len(DIMS) * (0.3 * len(means) + 1) + 0.5), layout="constrained")
+    panels = figure.subplots(len(DIMS), len(MEASURES) // len(DIMS), sharey=True).flat
+    for panel, (column, (prior, dim, measure)) in zip(panels, MEASURES.items(), strict=True):
         _draw_panel(panel, results, means[column])
         better = "higher" if measure == "ni" else "lower"
-        panel.set(title=f"{prior}: {_LABELS[measure]}", xlabel=f"{better} is better")
+        panel.set(title=f"{prior}, {dim}-D: {_LABELS[measure]}", xlabel=f"{better} is better")
     labels = [_label(group, name) for group, name in means.index]
     panels[0].set_yticks(range(len(means)), labels)
     panels[0].set_ylim(len(means) - 0.5, -0.5)
@@ -282,13 +293,16 @@ def report(results: pd.DataFrame, study: Study, console: Console) -> None:
     """Writes ``ablations.md`` and ``ablations.png`` to ``study.out`` and prints the means."""
     write_atomically(study.out / "ablations.md", summary(results, study).encode())
     draw(results).savefig(study.out / "ablations.png", dpi=160)
-    printed = Table(title=f"{study.minutes:g} minutes each: means over seeds ({', '.join(map(str, study.seeds))})")
-    for i, name in enumerate(_HEADER):
-        printed.add_column(name, justify="right" if i else "left", no_wrap=i == 0)
-    for cells in _cells(results):
-        # Without the deviations the table fits a terminal; ablations.md has them.
-        printed.add_row(*(cell.split(" ±")[0] for cell in cells))
-    console.print(printed)
+    for dim in DIMS:
+        header, *rows = _cells(results, dim)
+        seeds = ", ".join(map(str, study.seeds))
+        printed = Table(title=f"{dim}-D, {study.minutes:g} minutes each: means over seeds ({seeds})")
+        for i, name in enumerate(header):
+            printed.add_column(name, justify="right" if i else "left", no_wrap=i == 0)
+        for cells in rows:
+            # Without the deviations the table fits a terminal; ablations.md has them.
+            printed.add_row(*(cell.split(" ±")[0] for cell in cells))
+        console.print(printed)
     console.print(f"Results, table with standard deviations, and figure: {study.out}", highlight=False)
 
 

@@ -101,8 +101,9 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     | 24  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
     | 25  | `forecast`                   | The scout's forecast at its target, over the range of values  | [0, 1]   |
     | 26  | `clearance`                  | Distance from the scout's target to the nearest point seen    | [0, 2]   |
-    | 27  | `scout`                      | The action that leads to the scout's target                   | [-1, 1]  |
-    | 28  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
+    | 27  | `inverse dim`                | One over the number of coordinates                            | (0, 1]   |
+    | 28  | `scout`                      | The action that leads to the scout's target                   | [-1, 1]  |
+    | 29  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
 
     The quasi-Newton step leads to the target of a descent by limited-memory BFGS in a trust region. The descent
     goes along with the run: a point near its target is one of its own, better or not, and a point far from it is

@@ -61,7 +61,7 @@ class PaperTokens(Tokens):
 
 
 class FullTokens(Tokens):
-    """The paper's quantities and their logarithms, differences, and two read-outs.
+    """The paper's quantities, their logarithms and differences, the number of coordinates, and two read-outs.
 
     Signed logarithms make a precise step a linear function of the token. The last two features,
     ``scout`` and ``newton``, are the actions that lead to the scout's target and that make the
@@ -99,6 +99,7 @@ class FullTokens(Tokens):
         "log newton step",
         "forecast",
         "clearance",
+        "inverse dim",
         "scout",
         "newton",
     )
@@ -152,6 +153,7 @@ class FullTokens(Tokens):
             log_newton,
             run.scout.forecast[:, None],
             run.scout.clearance[:, None],
+            x.new_full((1, 1), 1 / x.shape[1]),
             self.step_rule.read_out(run, run.scout.target, bounce=True),
             self.step_rule.read_out(run, run.descent.target),
         )

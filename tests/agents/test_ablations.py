@@ -2,7 +2,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def small_trainings():
     whole = ValidationSet.of
     base = replace(BASE, dims=(2,), budget=4, width=8, depth=1, heads=2, episodes=8, batch_episodes=4, epochs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6: whole(prior, budget, size=size))
+        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, size, dim))
         patch.setattr(ablations, "BASE", base)
         patch.setattr(ablations, "ENDLESS", 24)
         patch.setattr(callbacks, "draw_paths", lambda *_: Figure(figsize=(1, 1)))
@@ -103,10 +103,11 @@ def test_one_row_per_variant_and_seed_with_the_checkpoints_scores(finished):
         optimizer, card = load_checkpoint(study.out / f"{row['variant']}-{row['seed']}")
         assert (card.preset, card.seed, card.functions) == (row["variant"], row["seed"], row["functions"])
         assert card.policy["head"] == ("free" if row["variant"] == "free" else "mixture")
-        for prior in ("gp", "wide"):
-            chosen = ValidationSet.of(prior, 4, size=8)
+        for prior, dim in product(("gp", "wide"), (2, 8)):
+            chosen = ValidationSet.of(prior, 4, 8, dim)
             score = chosen.score(chosen.policy(optimizer, deterministic=True))
-            assert (row[f"{prior}_ni"], row[f"{prior}_log10_regret"]) == (score.ni, score.log10_regret)
+            assert row[f"{prior}_{dim}d_ni"] == score.ni
+            assert row[f"{prior}_{dim}d_log10_regret"] == score.log10_regret
     written = pd.read_csv(study.out / "ablations.csv")
     pd.testing.assert_frame_equal(written, results, rtol=1e-12)
 
@@ -230,10 +231,14 @@ def test_means_and_standard_deviations_are_over_seeds():
         {"group": "base", "variant": "as-shipped", "seed": 1, "functions": 5},
     ]
     measures = {
-        "gp_ni": [0.5, 0.7, 0.9, 0.9],
-        "gp_log10_regret": [-1.0, -2.0, -3.0, -3.5],
-        "wide_ni": [0.1, 0.2, 0.3, 0.4],
-        "wide_log10_regret": [-4.0, -4.0, -5.0, -7.0],
+        "gp_2d_ni": [0.5, 0.7, 0.9, 0.9],
+        "gp_2d_log10_regret": [-1.0, -2.0, -3.0, -3.5],
+        "wide_2d_ni": [0.1, 0.2, 0.3, 0.4],
+        "wide_2d_log10_regret": [-4.0, -4.0, -5.0, -7.0],
+        "gp_8d_ni": [0.4, 0.6, 0.8, 0.8],
+        "gp_8d_log10_regret": [0.0, -1.0, -2.0, -2.5],
+        "wide_8d_ni": [0.0, 0.1, 0.2, 0.3],
+        "wide_8d_log10_regret": [-3.0, -3.0, -4.0, -6.0],
     }
     results = pd.DataFrame(rows).assign(**measures)
     table = over_seeds(results)
@@ -244,8 +249,9 @@ def test_means_and_standard_deviations_are_over_seeds():
             assert table[column, "mean"].iloc[i] == pytest.approx(np.mean(values))
             assert table[column, "std"].iloc[i] == pytest.approx(np.std(values, ddof=1))
     text = summary(results, Study(seeds=(0, 1)))
-    free = "0.600 ± 0.141 | -1.50 ± 0.71 | 0.150 ± 0.071 | -4.00 ± 0.00 | 2,000 ± 1,414"
-    assert f"| head: free | {free} |" in text
+    low, high = text.split("## 2-D")[1].split("## 8-D")
+    assert "| head: free | 0.600 ± 0.141 | -1.50 ± 0.71 | 0.150 ± 0.071 | -4.00 ± 0.00 | 2,000 ± 1,414 |" in low
+    assert "| head: free | 0.500 ± 0.141 | -0.50 ± 0.71 | 0.050 ± 0.071 | -3.00 ± 0.00 | 2,000 ± 1,414 |" in high
     assert "| as-shipped | 0.900 ± 0.000 | -3.25 ± 0.35 |" in text
     # One seed has no deviation.
     one = summary(results[results["seed"] == 0], Study(seeds=(0,)))
@@ -283,9 +289,11 @@ def test_the_report_is_written_and_fits_a_terminal(made, tmp_path, capsys):
     assert (tmp_path / "ablations.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
-    means = made.groupby("variant")["gp_ni"].mean()
-    assert [row[0].split(": ")[-1] for row in rows] == [variant.name for variant in VARIANTS]
-    assert [row[1] for row in rows] == [f"{means[variant.name]:.3f}" for variant in VARIANTS]
+    means = made.groupby("variant")[["gp_2d_ni", "gp_8d_ni"]].mean()
+    assert [row[0].split(": ")[-1] for row in rows] == 2 * [variant.name for variant in VARIANTS]
+    assert [row[1] for row in rows] == [
+        f"{mean:.3f}" for name in means for mean in means.loc[[variant.name for variant in VARIANTS], name]
+    ]
 
 
 def test_the_command_line_makes_everything(finished, monkeypatch, capsys):

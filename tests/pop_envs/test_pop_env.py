@@ -16,7 +16,7 @@ from pop_envs.step_rule import STEP_RULES
 
 OBSERVATIONS = ["trajectory", "token"]
 TOKENS = ["paper", "full"]
-FEATURES = {"paper": 4, "full": 29}
+FEATURES = {"paper": 4, "full": 30}
 
 
 def sphere(**kwargs):

@@ -69,6 +69,7 @@ def test_full_tokens_by_hand():
         "log descent promise": log(-run.descent.gain.item() / 4),
         "forecast": 1 / (1 + (to_first + 1e-6) / (to_second + 1e-6)),  # the first value is the highest, 1
         "clearance": min(to_first, to_second) ** 0.5,
+        "inverse dim": 1 / 2,
         "scout": SignedStep().read_out(run, run.scout.target, bounce=True)[0, 0].item(),
         "newton": SignedStep().read_out(run, run.descent.target)[0, 0].item(),
     }
