@@ -128,6 +128,6 @@ PRESETS = {
     ),
     "full": (
         "The policy that ships: forty minutes on one core.",
-        TrainConfig(preset="full", functions=300_000, minutes=240.0, dims=(2, 8)),
+        TrainConfig(preset="full", functions=300_000, minutes=240.0, dims=(2, 8), learning_rate=5e-4),
     ),
 }
