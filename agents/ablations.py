@@ -1,8 +1,9 @@
 """What each part of the design is worth: ``python -m agents.ablations``.
 
 Every variant is the preset ``full`` with one thing changed, trained from several seeds for the same short
-wall time on one thread, and judged on validation functions of both priors in two and eight dimensions. Every
-training leaves its own result in one atomic step, so that a study killed anywhere goes on where it stopped.
+wall time on one thread, at a learning rate that suits it, and judged on validation functions of both priors
+in two and eight dimensions. Every training leaves its own result in one atomic step, so that a study killed
+anywhere goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "Trains the preset `full` with one thing changed at a time, and judges every variant on both priors."
 
-BASE = PRESETS["full"][1]
+BASE = replace(PRESETS["full"][1], learning_rate=1e-3)  # the preset's own is for longer trainings
 RESULT = "result.json"
 ENDLESS = 10**9  # functions: the time ends a training, never these
 DIMS = (2, 8)  # judged in

@@ -99,8 +99,8 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     | 22  | `log descent gain`           | Log of the fall over $S$ that slope and next step promise     | [-2, 2]  |
     | 23  | `log descent promise`        | Log of gap minus gain over $S$; negative is a new best        | [-2, 2]  |
     | 24  | `log newton step`            | Log of the quasi-Newton step, positive where it goes ahead    | [-2, 2]  |
-    | 25  | `forecast`                   | The scout's forecast at its target, over the range of values  | [0, 1]   |
-    | 26  | `clearance`                  | Distance from the scout's target to the nearest point seen    | [0, 2]   |
+    | 25  | `forecast`                   | The scout's forecast at its target, less $\min y$             | [-2, 2]  |
+    | 26  | `doubt`                      | The deviation of that forecast                                | [0, 1]   |
     | 27  | `inverse dim`                | One over the number of coordinates                            | (0, 1]   |
     | 28  | `scout`                      | The action that leads to the scout's target                   | [-1, 1]  |
     | 29  | `newton`                     | The action that makes the quasi-Newton step                   | [-1, 1]  |
@@ -109,12 +109,12 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
     goes along with the run: a point near its target is one of its own, better or not, and a point far from it is
     a departure, from which it begins anew.
 
-    The scout looks at the whole box, at 64 spread-out points of which the start is one. It forecasts at each of
-    them the mean of the values seen, weighted by the inverse squared distance, from 0 for the lowest of them to 1
-    for the highest. The clearance of a point is its distance to the nearest point seen, a root mean square over
-    coordinates. The target is where the forecast less the clearance, in units of the largest clearance, is lowest:
-    where values are low, little is known, or both. The action goes to a target that lies behind off the wall ahead;
-    eq. 4, whose walls do not reflect, gets as far as its signs allow.
+    The scout looks at the whole box, at 64 spread-out points of which the start is one. At each of them a Gaussian
+    process, fitted to the values seen, forecasts the value, and has a deviation; both are in units of the process'
+    own deviation. The target is the point that is most probably one of these below $\min y$: where values are low,
+    little is known, or both. The action goes to a target that lies behind off the wall ahead; eq. 4, whose walls do
+    not reflect, gets as far as its signs allow. The process keeps a matrix of `budget + 1` rows and columns for each
+    run.
 
     ## Rewards
 
@@ -185,8 +185,8 @@ class POPEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     - Prior-fitted Optimizer Policies, [arXiv:2602.15473](https://arxiv.org/abs/2602.15473).
     - Nocedal and Wright, Numerical Optimization, section 7.2 (the quasi-Newton step).
-    - Shepard, A two-dimensional interpolation function for irregularly-spaced data, 1968 (the scout's forecast).
-    - Bemporad, Global optimization via inverse distance weighting and radial basis functions, 2020 (its target).
+    - Rasmussen & Williams, Gaussian processes for machine learning, 2006 (the scout's model).
+    - Kushner, A new method of locating the maximum point of an arbitrary multipeak curve, 1964 (its target).
 
     ## Version History
 

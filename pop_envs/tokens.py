@@ -33,7 +33,8 @@ class Tokens(ABC):
 
     def start(self, x: Tensor, y: Tensor, g: Tensor) -> Trajectory:
         """Runs as in ``Trajectory.start``, with a descent and a scout if tokens or step rule read them."""
-        return Trajectory.start(x, y, g, self.descends or self.step_rule.descends, self.scouts)
+        descend, scouted = self.descends or self.step_rule.descends, self.budget if self.scouts else 0
+        return Trajectory.start(x, y, g, descend, scouted)
 
     @abstractmethod
     def __call__(self, run: Trajectory) -> Tensor:
@@ -98,7 +99,7 @@ class FullTokens(Tokens):
         "log descent promise",
         "log newton step",
         "forecast",
-        "clearance",
+        "doubt",
         "inverse dim",
         "scout",
         "newton",
@@ -151,8 +152,8 @@ class FullTokens(Tokens):
             log_gain,
             log_promise,
             log_newton,
-            run.scout.forecast[:, None],
-            run.scout.clearance[:, None],
+            run.scout.forecast.clamp(-2, 2)[:, None],
+            run.scout.doubt[:, None],
             x.new_full((1, 1), 1 / x.shape[1]),
             self.step_rule.read_out(run, run.scout.target, bounce=True),
             self.step_rule.read_out(run, run.descent.target),
@@ -162,7 +163,7 @@ class FullTokens(Tokens):
     def limits(self) -> tuple[float, ...]:
         """See ``Tokens``."""
         special = {"value": _z_limit(self.budget), "log scale growth": 5.0}
-        wide = ("room ahead", "best ahead", "log secant step", "clearance")
+        wide = ("room ahead", "best ahead", "log secant step", "forecast")
         return tuple(
             special.get(name, 2.0 if name in wide or name.startswith("log ") else 1.0) for name in self.features
         )

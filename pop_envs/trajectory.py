@@ -16,7 +16,7 @@ _FAINT = 1e-280  # a gradient made up before there is a real one, which any real
 
 @dataclass
 class Trajectory:
-    """The state of ``batch`` optimization runs on the unit box, in constant memory.
+    """The state of ``batch`` optimization runs on the unit box; in constant memory, but for the scout.
 
     Everything is updated causally, one point at a time, and nothing in it changes the decisions that
     follow if the objective is shifted or positively scaled. A point whose value is not finite counts as
@@ -69,10 +69,10 @@ class Trajectory:
     scout: Scout | None
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, g: Tensor, descend: bool = True, scout: bool = True) -> Trajectory:
+    def start(cls, x: Tensor, y: Tensor, g: Tensor, descend: bool = True, scouted: int = 0) -> Trajectory:
         """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
 
-        Without ``descend`` there is no quasi-Newton descent, without ``scout`` no scout, which saves time.
+        Without ``descend`` there is no quasi-Newton descent; a scout goes along for up to ``scouted`` steps.
         """
         valid = _usable(y)
         y = torch.where(valid, y, 0.0)
@@ -100,7 +100,7 @@ class Trajectory:
             dg=still.clone(),
             dy=zero.clone(),
             descent=Descent.start(x, y.masked_fill(~valid, torch.inf), g) if descend else None,
-            scout=Scout.start(x, y) if scout else None,
+            scout=Scout.start(x, y, scouted + 1) if scouted else None,
         )
         run._set_course()
         return run

@@ -159,7 +159,7 @@ def test_walls_reflect(rule):
 @pytest.mark.parametrize("rule", [rule() for rule in STEP_RULES.values()], ids=type)
 def test_flat_functions_are_survived(rule, bounce):
     x = torch.tensor([[0.5, -1.0]]).double()
-    run = Trajectory.start(x, torch.zeros(1).double(), torch.zeros_like(x))
+    run = Trajectory.start(x, torch.zeros(1).double(), torch.zeros_like(x), scouted=1)
     for target in (run.descent.target, run.scout.target):
         assert rule.read_out(run, target, bounce).isfinite().all()
     assert rule.move(run, filled(run, 1.0)).isfinite().all()

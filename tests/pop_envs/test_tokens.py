@@ -6,6 +6,7 @@ import torch
 
 from pop_envs import BoxObjective
 from pop_envs.core import Core
+from pop_envs.scout import LENGTHSCALE, NOISE
 from pop_envs.step_rule import STEP_RULES, SignedStep
 from pop_envs.tokens import TIME, TOKENS, FullTokens, PaperTokens
 from pop_envs.trajectory import Trajectory
@@ -17,7 +18,7 @@ BUDGET = 8
 def two_points():
     """A run in 2-D: from (0.5, -0.5) to (0.3, -0.1), values 2 and 1, gradients (1, -4) and (-0.5, -2)."""
     x, g = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([[1.0, -4.0]]).double()
-    run = Trajectory.start(x, torch.tensor([2.0]).double(), g)
+    run = Trajectory.start(x, torch.tensor([2.0]).double(), g, scouted=BUDGET)
     x, g = torch.tensor([[0.3, -0.1]]).double(), torch.tensor([[-0.5, -2.0]]).double()
     run.observe(torch.tensor([[0.7, -0.2]]).double(), x, torch.tensor([1.0]).double(), g)
     return run
@@ -38,8 +39,13 @@ def test_paper_tokens_by_hand():
 def test_full_tokens_by_hand():
     run = two_points()
     token = dict(zip(FullTokens.features, FullTokens(BUDGET, SignedStep())(run)[0, 0].tolist(), strict=True))
-    target = run.scout.target[0]
-    to_first, to_second = (((target - torch.tensor(x)) ** 2).mean().item() for x in ([0.5, -0.5], [0.3, -0.1]))
+    # Two values, 2 and 1, whose covariance matrix is [[1 + NOISE, k], [k, 1 + NOISE]]: their mean is 1.5.
+    places = torch.stack([run.scout.target[0], *torch.tensor([[0.5, -0.5], [0.3, -0.1]]).double()])
+    covariances = torch.exp(-((places[:, None] - places) ** 2).mean(-1) / (2 * LENGTHSCALE**2)).tolist()
+    (_, first, second), k = covariances[0], covariances[1][2]
+    apart, alike = 1 + NOISE - k, 1 + NOISE + k
+    forecast = 1.5 + (first - second) / 2 / apart
+    explained = ((first + second) ** 2 / alike + (first - second) ** 2 / apart) / 2
     # The first coordinate goes up next: its slope is negative. It moved down by 0.2, to the new best point.
     expected = {
         "time": 1 / 8,
@@ -67,8 +73,8 @@ def test_full_tokens_by_hand():
         "log descent gain": log(run.descent.gain.item() / 4),
         "log newton step": log(run.newton[0, 0].item()),
         "log descent promise": log(-run.descent.gain.item() / 4),
-        "forecast": 1 / (1 + (to_first + 1e-6) / (to_second + 1e-6)),  # the first value is the highest, 1
-        "clearance": min(to_first, to_second) ** 0.5,
+        "forecast": (forecast - 1) / (0.5 / math.sqrt(apart)),
+        "doubt": math.sqrt(1 - explained),
         "inverse dim": 1 / 2,
         "scout": SignedStep().read_out(run, run.scout.target, bounce=True)[0, 0].item(),
         "newton": SignedStep().read_out(run, run.descent.target)[0, 0].item(),
@@ -141,12 +147,12 @@ def test_the_last_two_features_lead_to_the_scouts_target_and_make_the_quasi_newt
         core.step(torch.from_numpy(action))
 
 
-def test_forecast_and_clearance_are_the_same_in_all_coordinates():
+def test_forecast_and_doubt_are_the_same_in_all_coordinates():
     core = Core(6, dim=3, tokens="full", step_rule="signed")
     core.reset([np.random.default_rng(i) for i in range(6)])
     for action in np.random.default_rng(0).uniform(-1, 1, (10, 6, 3)):
         core.step(torch.from_numpy(action))
-        for name in ("forecast", "clearance"):
+        for name in ("forecast", "doubt"):
             column = core.token[..., core.tokens.features.index(name)].double()
             expected = getattr(core.run.scout, name)[:, None].expand(-1, 3)
             torch.testing.assert_close(column, expected, rtol=1e-6, atol=1e-7)

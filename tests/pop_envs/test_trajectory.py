@@ -8,6 +8,7 @@ from pop_envs.scout import Scout
 from pop_envs.trajectory import Trajectory
 
 NAN, INF = float("nan"), float("inf")
+STEPS = 40
 
 
 def row(*values):
@@ -15,7 +16,7 @@ def row(*values):
 
 
 def start(y=2.0, x=(0.5, -0.5), g=(1.0, -4.0)):
-    return Trajectory.start(row(*x), torch.tensor([y], dtype=torch.float64), row(*g))
+    return Trajectory.start(row(*x), torch.tensor([y], dtype=torch.float64), row(*g), scouted=STEPS)
 
 
 def observe(run, y, x=(0.1, 0.2), g=(1.0, 2.0), action=(0.0, 0.0)):
@@ -24,7 +25,7 @@ def observe(run, y, x=(0.1, 0.2), g=(1.0, 2.0), action=(0.0, 0.0)):
 
 
 def test_running_moments_best_and_improvement():
-    values = np.random.default_rng(0).normal(1e3, 5.0, 40)
+    values = np.random.default_rng(0).normal(1e3, 5.0, STEPS)
     run = start(values[0])
     for t, y in enumerate(values[1:], 1):
         observe(run, y)
@@ -106,7 +107,7 @@ def test_put_replaces_the_asked_rows_only():
     def runs(seed, batch):
         rng = np.random.default_rng(seed)
         x, g = (torch.from_numpy(rng.uniform(-1, 1, (batch, 2))) for _ in range(2))
-        run = Trajectory.start(x, x.sum(-1), g)
+        run = Trajectory.start(x, x.sum(-1), g, scouted=2)
         run.observe(x / 2, x / 3, g.sum(-1), g + x)
         return run
 
@@ -128,11 +129,11 @@ def test_put_replaces_the_asked_rows_only():
 
 def test_runs_without_descent_or_scout_are_the_same_runs():
     whole = observe(start(), 1.0)
-    for descend, scout in ((False, False), (True, False), (False, True)):
-        run = Trajectory.start(row(0.5, -0.5), torch.tensor([2.0]).double(), row(1.0, -4.0), descend, scout)
+    for descend, scouted in ((False, 0), (True, 0), (False, 1)):
+        run = Trajectory.start(row(0.5, -0.5), torch.tensor([2.0]).double(), row(1.0, -4.0), descend, scouted)
         observe(run, 1.0)
         run.put(torch.tensor([0]), run)
-        assert (run.descent is not None, run.scout is not None) == (descend, scout)
+        assert (run.descent is not None, run.scout is not None) == (descend, scouted > 0)
         for name in ("x", "y", "g", "best_x", "best_y", "mean", "m2", "scale", "heading"):
             assert torch.equal(getattr(run, name), getattr(whole, name)), name
 
@@ -142,7 +143,7 @@ def test_the_scout_sees_what_counts(bad):
     run = observe(start(2.0, x=(0.5, -0.5)), 7.0, x=(0.2, 0.2))
     observe(run, bad, x=(-0.5, 0.5), g=(NAN, NAN))
     observe(run, 3.0, x=(0.9, 0.1))
-    scout = Scout.start(row(0.5, -0.5), torch.tensor([2.0]).double())
+    scout = Scout.start(row(0.5, -0.5), torch.tensor([2.0]).double(), STEPS + 1)
     for y, x in ((7.0, (0.2, 0.2)), (7.0, (-0.5, 0.5)), (3.0, (0.9, 0.1))):  # no value is the worst one
         scout.observe(row(*x), torch.tensor([y]).double())
     for name in vars(scout):
@@ -152,7 +153,7 @@ def test_the_scout_sees_what_counts(bad):
 def test_points_without_a_value_count_for_the_scout_as_the_first_value_there_is():
     places = ((0.5, -0.5), (0.4, 0.4), (-0.9, 0.1), (0.2, 0.3))
     run = start(NAN, x=places[0], g=(NAN, NAN))
-    scout = Scout.start(row(*places[0]), torch.tensor([70.0]).double())
+    scout = Scout.start(row(*places[0]), torch.tensor([70.0]).double(), STEPS + 1)
     for x, y, counts in zip(places[1:], (NAN, 70.0, 68.0), (70.0, 70.0, 68.0), strict=True):
         observe(run, y, x=x)
         scout.observe(row(*x), torch.tensor([counts]).double())
