@@ -194,7 +194,7 @@ def test_a_folder_of_another_base_or_of_another_variant_of_that_name_is_refused(
     study, _ = finished
     with monkeypatch.context() as patch:
         patch.setattr(ablations, "BASE", replace(ablations.BASE, learning_rate=0.5))
-        with pytest.raises(ValueError, match=rf"learning_rate was {ablations.BASE.learning_rate} and is now 0\.5"):
+        with pytest.raises(ValueError, match=rf"learning_rate was {BASE.learning_rate} and is now 0\.5"):
             run(study)
     changed = tuple(v._replace(changes={"head": "gaussian"}) if v.name == "free" else v for v in VARIANTS)
     monkeypatch.setattr(ablations, "VARIANTS", changed)
