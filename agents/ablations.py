@@ -213,8 +213,8 @@ def summary(results: pd.DataFrame, study: Study) -> str:
         "# Ablations",
         "",
         f"Each variant is the preset `full` with one thing changed, trained for {study.minutes:g} minutes on one "
-        f"thread and judged on {study.size:,} validation functions of each prior in two and in eight dimensions, with "
-        "the mode of its actions. "
+        f"thread, at a peak learning rate of {BASE.learning_rate:g}, and judged on {study.size:,} validation functions "
+        "of each prior in two and in eight dimensions, with the mode of its actions. "
         f"Mean ± standard deviation over seeds ({', '.join(map(str, study.seeds))}). NI: normalized improvement "
         "(higher is better); log10 regret, floored at -8: lower is better. Functions: trained on in that time. "
         "The paper's tokens have no read-outs: compare `tokens: paper` with `head: free`.",
