@@ -26,7 +26,7 @@ benchmark: $(VENV)/installed  ## Judges the policy beside classical optimizers, 
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 ablations: $(VENV)/installed  ## Measures what each part of the design is worth
-	$(BIN)/python -m agents.ablations $(ARGS)
+	$(BIN)/python -m benchmarks.ablations $(ARGS)
 
 bench-speed: $(VENV)/installed  ## Measures the speed of environment, training and minimize
 	$(BIN)/python -m benchmarks.speed $(ARGS)

@@ -1,20 +1,12 @@
-"""POP's agent: the transformer, its training, and the optimizer that comes out of it."""
+"""Learning: SB3 policies, extractors and algorithms for the suite's environments, and their training."""
 
-from agents.checkpoint import Card, CheckpointError, load_checkpoint
-from agents.episodic_ppo import EpisodicPPO
-from agents.extractor import TrajectoryExtractor
-from agents.optimizer import minimize, pop
-from agents.policy import TrajectoryPolicy
-from agents.vec_env import GymnasiumVecEnv
+from pop_envs.checks import require
 
-__all__ = [
-    "Card",
-    "CheckpointError",
-    "EpisodicPPO",
-    "GymnasiumVecEnv",
-    "TrajectoryExtractor",
-    "TrajectoryPolicy",
-    "load_checkpoint",
-    "minimize",
-    "pop",
-]
+require("train", "stable_baselines3", "sb3_contrib", "matplotlib", "rich", "tyro")
+
+from agents.pop.episodic_ppo import EpisodicPPO  # noqa: E402
+from agents.pop.extractor import TrajectoryExtractor  # noqa: E402
+from agents.pop.policy import TrajectoryPolicy  # noqa: E402
+from agents.vec_env import GymnasiumVecEnv  # noqa: E402
+
+__all__ = ["EpisodicPPO", "GymnasiumVecEnv", "TrajectoryExtractor", "TrajectoryPolicy"]

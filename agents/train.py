@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +17,18 @@ from rich.console import Console
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import configure
 
-from agents.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
-from agents.checkpoint import load_checkpoint, write_atomically
-from agents.config import PRESETS, TrainConfig
-from agents.episodic_ppo import EpisodicPPO
-from agents.judge import print_scores, scores_of, yardsticks
-from agents.policy import TrajectoryPolicy
-from agents.runner import Optimizer
-from agents.validation import Score, ValidationSet
+from agents.evaluate import print_scores, scores_of, yardsticks
+from agents.pop.episodic_ppo import EpisodicPPO
+from agents.pop.policy import TrajectoryPolicy
+from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
+from agents.training.command_line import command
+from agents.training.config import PRESETS, TrainConfig
+from agents.training.validation import Score, ValidationSet
 from agents.vec_env import AlternatingVecEnv
-from pop_envs.pop_env import POPVectorEnv
-from pop_envs.prior import PRIORS
+from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.pop.env import POPVectorEnv
+from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.checkpoint import load_checkpoint, write_atomically
 
 CONFIG = "config.json"
 
@@ -37,12 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("--help", "-h")):
         arguments = ["quick", *arguments]
     config = tyro.extras.overridable_config_cli(PRESETS, args=arguments, description=TrainConfig.__doc__)
-    try:
+    with command(console):
         train(config)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
@@ -56,15 +56,23 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
         FileNotFoundError: If there is nothing to resume.
         ValueError: If the run to resume was made with other settings.
     """
+    _check_device(config.device)
     _check_folder(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    try:
+        return _train(config)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     model, seconds = _resume(config) if config.resume else (_new(config), 0.0)
     assert isinstance(model.learning_rate, WarmCosine)
     clock = Clock(config, model.learning_rate, before=seconds)
-    optimizer = Optimizer(model.policy, config.step_rule, config.tokens)
+    policy = POPPolicy(model.policy.network, config.task)
     sets = {name: ValidationSet.of(name, config.budget) for name in PRIORS}
-    validation = Validation(clock, optimizer, sets)
+    validation = Validation(clock, policy, sets)
     bar = ProgressBar(clock)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
     console.print(f"Training in {config.folder}; watch it with: tensorboard --logdir {config.out}")
@@ -80,20 +88,35 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
     validation.validate()
-    scores = {name: {**scores_of("POP", optimizer, chosen), **yardsticks(chosen)} for name, chosen in sets.items()}
+    scores = {name: {**scores_of("POP", policy, chosen), **yardsticks(chosen)} for name, chosen in sets.items()}
     print_scores(scores, console)
     console.print(f"{clock.functions:,} functions in {clock.seconds / 60:.1f} minutes; checkpoint in {config.folder}")
     return scores
 
 
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"--device must be one that PyTorch can use here, got {name!r} ({reason})") from error
+
+
 def _check_folder(config: TrainConfig) -> None:
+    if config.out.exists() and not config.out.is_dir():
+        raise ValueError(f"--out must be a folder, and {config.out} is a file")
     state, kept = config.folder / STATE, config.folder / CONFIG
     if state.exists() and not config.resume:
         raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
     if config.resume and not state.exists():
         raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
     if config.resume:
-        before, now = json.loads(kept.read_text()), config.lasting()
+        before, now = _kept(kept), config.lasting()
+        if "layout" not in before:
+            raise ValueError(
+                f"{config.folder} was made by an earlier version, whose state this one cannot go on from: its "
+                "checkpoint still runs; train anew with another --out or --seed"
+            )
         changed = sorted(name for name in before | now if before.get(name) != now.get(name))
         if changed:
             raise ValueError(
@@ -101,6 +124,16 @@ def _check_folder(config: TrainConfig) -> None:
             )
     config.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(kept, json.dumps(config.lasting(), indent=2).encode())
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): copy it again, or train anew in another --out") from error
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path} holds no settings: copy it again, or train anew in another --out")
+    return kept
 
 
 def _command(config: TrainConfig) -> str:

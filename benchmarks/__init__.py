@@ -1,5 +1,5 @@
-"""Test functions, rivals and the verdict. Importing it registers ``VLSE/Ackley-v0`` and its kin in Gymnasium."""
+"""Test functions, rivals and the verdict."""
 
-from benchmarks import vlse
+from pop_envs.checks import require
 
-vlse.register_envs()
+require("benchmark", "joblib", "jinja2", "optuna", "pandas", "pyarrow", "scikit_posthocs", "tyro")

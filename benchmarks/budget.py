@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pop_envs.objective import Objective
+from pop_envs.objectives.base import Objective
 
 Array = NDArray[np.float64]
 

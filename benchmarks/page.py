@@ -23,7 +23,6 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from agents.checkpoint import write_atomically
 from benchmarks import analysis, figures
 from benchmarks.analysis import Comparison
 from benchmarks.budget import Array
@@ -31,6 +30,7 @@ from benchmarks.problems import VLSE, Problem, block_problems
 from benchmarks.significance import p_in_words
 from pop_envs.measures import REGRET_FLOOR, log10_regret
 from pop_envs.rendering import draw_landscape
+from pop_optimizer.checkpoint import write_atomically
 
 _LIBRARIES = ("numpy", "torch", "scipy", "cma", "pymoo", "optuna", "botorch", "nevergrad", "scikit-posthocs")
 _LISTED = 16  # functions of a prior: they are hundreds, and alike

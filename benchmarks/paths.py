@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 import tyro
 from rich.console import Console
 
+from agents.training.command_line import command
 from benchmarks import vlse
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.problems import Problem, vlse_problem
@@ -84,12 +84,9 @@ def draw(paths: Paths) -> None:
 def main() -> None:
     """Draws what the command line asks for."""
     console = Console()
-    try:
+    with command(console):
         paths = tyro.cli(Paths, description=_DESCRIPTION)
         draw(paths)
-    except (ValueError, FileNotFoundError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
     console.print(f"Figure: {paths.out}", highlight=False)
 
 

@@ -12,10 +12,10 @@ import torch
 
 from benchmarks import vlse
 from benchmarks.variants import Noise, rotated, shifted
-from benchmarks.vlse_formulas import FUNCTIONS
-from pop_envs.objective import Objective
-from pop_envs.prior import PRIORS, GPPrior, PriorFunctions, final_test_functions, validation_functions
-from pop_envs.reference import reference_minimum
+from pop_envs.objectives.base import FunctionBatch, Objective, Prior
+from pop_envs.objectives.gp_prior import PRIORS, final_test_functions, validation_functions
+from pop_envs.objectives.reference import reference_minimum
+from pop_envs.objectives.vlse_formulas import FUNCTIONS
 
 VLSE = "VLSE"
 """The sample of the 47 functions."""
@@ -112,7 +112,7 @@ def variant_problem(name: str, variant: str) -> Problem:
     return replace(original, name=variant_name, sample=sample, objective=objective)
 
 
-def validation_problems(prior: GPPrior, count: int, dim: int) -> tuple[Problem, ...]:
+def validation_problems(prior: Prior, count: int, dim: int) -> tuple[Problem, ...]:
     """The first ``count`` functions of a prior to choose settings by, with the minima that rewards know."""
     functions = validation_functions(prior, count, dim)
     name = type(prior).__name__
@@ -161,16 +161,16 @@ def block_problems(block: str) -> tuple[Problem, ...]:
 
 def _unseen_problems(prior: str, dim: int, first: int, last: int) -> tuple[Problem, ...]:
     rows = range(first, last + 1)
-    functions = final_test_functions(PRIORS[prior](), last + 1, dim).rows(torch.tensor(rows))
+    functions = final_test_functions(PRIORS[prior](), last + 1, dim).rows(torch.tensor(rows, device="cpu"))
     minima = reference_minimum(functions, num_probes=_PROBES)
     return _prior_problems(functions, minima, f"{prior}-{dim}d", rows, f"{prior}, {dim}-D")
 
 
 def _prior_problems(
-    functions: PriorFunctions, minima: torch.Tensor, name: str, numbers: Sequence[int], group: str
+    functions: FunctionBatch, minima: torch.Tensor, name: str, numbers: Sequence[int], group: str
 ) -> tuple[Problem, ...]:
     """Each function by itself, called by the name and its number."""
     return tuple(
-        Problem(f"{name}-{number}", group, group, functions.rows(torch.tensor([i])), f_min)
+        Problem(f"{name}-{number}", group, group, functions.rows(torch.tensor([i], device="cpu")), f_min)
         for i, (number, f_min) in enumerate(zip(numbers, minima.tolist(), strict=True))
     )

@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.checkpoint import write_atomically
 from benchmarks import figures, page
 from benchmarks.analysis import (
     SMOOTH,
@@ -26,6 +25,7 @@ from benchmarks.analysis import (
 )
 from benchmarks.problems import VLSE
 from benchmarks.significance import ALPHA, Significance, p_in_words
+from pop_optimizer.checkpoint import write_atomically
 
 _COLUMNS = {  # of the headline table: measure and digits
     "NI": ("ni", 3),

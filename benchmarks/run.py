@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ import torch
 import tyro
 from rich.console import Console
 
-from agents.jobs import ProcessDied, demand_same_settings, resumable, run_jobs
+from agents.training.command_line import command
 from benchmarks import analysis
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
+from benchmarks.jobs import RESUMABLE, ProcessDied, demand_same_settings, run_jobs
 from benchmarks.problems import Problem, block_problems
 from benchmarks.report import report
 from benchmarks.sweep import Method, Sweep, blocks, methods
-from pop_envs.prior import PRIORS
+from pop_envs.objectives.gp_prior import PRIORS
 
 _DESCRIPTION = "Runs every method on every function from the same starts, and judges them by the best value found."
 
@@ -256,7 +257,7 @@ def _identity(sweep: Sweep, chosen: Iterable[Method]) -> dict[str, Any]:
         "seed": sweep.seed,
         **{f"method {m.name}": m.identity for m in chosen},
     }
-    return identity | {f"prior {name}": asdict(prior()) for name, prior in PRIORS.items() if name in sweep.suite}
+    return identity | {f"prior {name}": prior().record() for name, prior in PRIORS.items() if name in sweep.suite}
 
 
 def _generator(seed: int, *key: str | int) -> np.random.Generator:
@@ -267,7 +268,7 @@ def _generator(seed: int, *key: str | int) -> np.random.Generator:
 def main() -> None:
     """Runs the sweep of the command line, then writes and prints the report."""
     console = Console()
-    with resumable(console):
+    with command(console, RESUMABLE):
         sweep = tyro.cli(Sweep, description=_DESCRIPTION)
         results = run(sweep, console)
     report(results, sweep.out, shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]), console)

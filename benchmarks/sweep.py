@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from agents.checkpoint import WEIGHTS
-from agents.jobs import Engine
-from agents.optimizer import DEFAULT_CHECKPOINT
 from benchmarks import vlse
+from benchmarks.jobs import Engine
 from benchmarks.problems import VARIANTS, prior_blocks, scaled_blocks, variant_blocks
 from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 from benchmarks.rivals.velo import load_weights, velo
+from pop_optimizer.checkpoint import WEIGHTS
+from pop_optimizer.minimize import DEFAULT_CHECKPOINT
 
 Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy"]
 

@@ -23,14 +23,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from rich.console import Console
 from rich.table import Table
 
-from agents.checkpoint import write_atomically
-from agents.jobs import ProcessDied, run_jobs
+from agents.training.command_line import command
 from benchmarks.analysis import with_measures
+from benchmarks.jobs import ProcessDied, run_jobs
 from benchmarks.problems import Problem, validation_problems
 from benchmarks.rivals import RIVALS
 from benchmarks.run import run_once
 from benchmarks.sweep import Method
-from pop_envs.prior import PRIORS
+from pop_envs.objectives.gp_prior import PRIORS
+from pop_optimizer.checkpoint import write_atomically
 
 _LEARNING_RATE = FloatDistribution(1e-4, 1.0, log=True)
 
@@ -223,8 +224,9 @@ def _keep(tuning: Tuning, name: str, trials: Sequence[Trial]) -> None:
 def main() -> None:
     """Tunes with the settings of the command line, and prints what it is worth."""
     console = Console()
-    tuning = tyro.cli(Tuning, description="Tunes rivals on the validation functions of both priors.")
-    found = tune(tuning, console)
+    with command(console):
+        tuning = tyro.cli(Tuning, description="Tunes rivals on the validation functions of both priors.")
+        found = tune(tuning, console)
     table = Table("method", "default", "tuned", "settings", title="mean log10 regret")
     for name, trials in found.items():
         chosen = best(trials)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from benchmarks.budget import Array, Observe
-from pop_envs.objective import Objective
+from pop_envs.objectives.base import Objective
 
 _FARTHEST = 0.8  # of a moved minimizer from the centre: it stays off the faces
 _LONGEST_MOVE = 1.0  # half a box
@@ -38,9 +38,9 @@ class Moved(Objective):
     ) -> None:
         self.dim = original.dim
         self.minimum = original.minimum
-        self.matrix = torch.tensor(matrix, dtype=torch.float64)
-        self.minimizer = torch.tensor(minimizer, dtype=torch.float64)
-        self.place = torch.tensor(place, dtype=torch.float64)
+        self.matrix = torch.tensor(matrix, dtype=torch.float64, device="cpu")
+        self.minimizer = torch.tensor(minimizer, dtype=torch.float64, device="cpu")
+        self.place = torch.tensor(place, dtype=torch.float64, device="cpu")
         self.penalty = penalty
         self._original = original
 

@@ -1,18 +1,22 @@
-"""POP's environments: random functions to optimize, as Gymnasium environments.
+"""Random functions to optimize, as Gymnasium environments. Importing it registers ``POP-v0`` and ``VLSE/...``."""
 
-Importing this package registers ``POP-v0``.
-"""
+from pop_envs.objectives.base import BoxObjective, FunctionBatch, Objective, Prior
+from pop_envs.objectives.gp_prior import GPPrior, PriorFunctions, WidePrior
+from pop_envs.pop.env import POPEnv, POPVectorEnv
+from pop_envs.pop.task import POPTask
+from pop_envs.registration import register_all
 
-import gymnasium
+__all__ = [
+    "BoxObjective",
+    "FunctionBatch",
+    "GPPrior",
+    "Objective",
+    "POPEnv",
+    "POPTask",
+    "POPVectorEnv",
+    "Prior",
+    "PriorFunctions",
+    "WidePrior",
+]
 
-from pop_envs.objective import BoxObjective, Objective
-from pop_envs.pop_env import POPEnv, POPVectorEnv
-from pop_envs.prior import GPPrior, PriorFunctions, WidePrior
-
-__all__ = ["BoxObjective", "GPPrior", "Objective", "POPEnv", "POPVectorEnv", "PriorFunctions", "WidePrior"]
-
-gymnasium.register(
-    id="POP-v0",
-    entry_point="pop_envs.pop_env:POPEnv",
-    vector_entry_point="pop_envs.pop_env:POPVectorEnv",
-)
+register_all()

@@ -10,8 +10,8 @@ import torch
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from pop_envs.objective import BoxObjective, Objective
-from pop_envs.trajectory import Trajectory
+from pop_envs.objectives.base import BoxObjective, Objective
+from pop_envs.search.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

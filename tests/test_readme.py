@@ -1,7 +1,11 @@
 """What the README shows runs as it stands there."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from benchmarks.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
@@ -38,3 +43,27 @@ def test_make_targets_exist():
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)h][^)]*)\)", README):
         assert (ROOT / shlex.split(target)[0]).exists(), target
+
+
+def test_a_reward_of_ones_own_takes_two_edits(tmp_path):
+    example, registry = re.findall(r"```python\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    exec(compile(example, "architecture.md", "exec"), {})
+
+    copy = tmp_path / "pop_envs"
+    shutil.copytree(ROOT / "pop_envs", copy)
+    rewards = copy / "pop" / "rewards.py"
+    text = rewards.read_text("utf-8")
+    old = re.search(r"^REWARDS: .*?^}\n", text, re.DOTALL | re.MULTILINE)[0]
+    added = re.search(r"^class Solved.*?\n\n\n", example, re.DOTALL | re.MULTILINE)[0]
+    assert set(registry.splitlines()) - set(old.splitlines()) == {'    "solved": Solved,'}
+    rewards.write_text(text.replace(old, added + registry))
+    settings = "quick --reward solved --functions 16 --episodes 8 --batch-episodes 4 --epochs 1 --budget 4 --width 8"
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.train", *settings.split(), "--out", str(tmp_path / "runs")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "quick-0" / "policy.safetensors").is_file()

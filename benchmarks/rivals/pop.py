@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-import agents
+import pop_optimizer
 from benchmarks.budget import Array, Evaluate
 
 
@@ -14,7 +14,7 @@ def pop(
     evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator, *, checkpoint: Path | None = None
 ) -> None:
     """A trained policy from the start; None is the checkpoint that comes with the package."""
-    agents.minimize(
+    pop_optimizer.minimize(
         evaluate,
         x0,
         bounds=[(-1.0, 1.0)] * len(x0),

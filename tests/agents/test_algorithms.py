@@ -7,7 +7,7 @@ import torch
 from sb3_contrib import TQC, TRPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
-from agents.extractor import TrajectoryExtractor
+from agents.pop.extractor import TrajectoryExtractor
 from agents.vec_env import GymnasiumVecEnv
 from pop_envs import GPPrior
 

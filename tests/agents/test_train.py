@@ -10,13 +10,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents.train
-from agents.callbacks import HISTORY, RolloutStatistics, WarmCosine
-from agents.checkpoint import load_checkpoint
-from agents.config import PRESETS, TrainConfig
 from agents.train import _command, _environment, _seed_all, main, train
-from agents.validation import ValidationSet
+from agents.training.callbacks import HISTORY, RolloutStatistics, WarmCosine
+from agents.training.config import PRESETS, TrainConfig
+from agents.training.validation import ValidationSet
 from agents.vec_env import GymnasiumVecEnv
-from pop_envs.step_rule import STEP_RULES
+from pop_envs.pop.step_rules import STEP_RULES
+from pop_optimizer.checkpoint import load_checkpoint
 
 TINY = TrainConfig(
     seed=4,

@@ -13,7 +13,7 @@ from cma.options_parameters import cma_default_options
 from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import vlse_problem
 from benchmarks.rivals import RIVALS, SLOW
-from pop_envs.objective import BoxObjective
+from pop_envs.objectives.base import BoxObjective
 
 ASK_AND_TELL = ("genetic_algorithm", "tpe", "ngopt", "bayesian_optimization")
 

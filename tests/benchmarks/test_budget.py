@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.budget import BudgetExhausted, Evaluator
-from pop_envs.objective import BoxObjective
+from pop_envs.objectives.base import BoxObjective
 
 
 def sphere(x):

@@ -10,7 +10,7 @@ import agents
 from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import vlse_problem
 from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW
-from pop_envs.objective import BoxObjective
+from pop_envs.objectives.base import BoxObjective
 
 # For two coordinates NGOpt chooses a method that draws nothing.
 DRAWS_NOTHING = {"gradient_descent", "momentum", "rmsprop", "adam", "lbfgsb", "direct", "pop", "ngopt"}

@@ -9,7 +9,7 @@ from benchmarks.problems import NOISE, variant_blocks, variant_problem, vlse_pro
 from benchmarks.rivals import RIVALS
 from benchmarks.variants import Moved, Noise, random_rotation, rotated, shifted
 from benchmarks.vlse import names
-from pop_envs.objective import BoxObjective
+from pop_envs.objectives.base import BoxObjective
 
 MOVED = [tuple(block.split("~")) for kind in ("shifted", "rotated") for block in variant_blocks(names(), kind)]
 every_moved = pytest.mark.parametrize(("name", "variant"), MOVED)

@@ -9,7 +9,7 @@ from benchmarks.problems import vlse_problem
 from benchmarks.rivals.velo import PUBLISHED, SHAPES, LossFeatures, Velo, load_weights, time_features, velo
 from benchmarks.run import run
 from benchmarks.sweep import Sweep
-from pop_envs.objective import BoxObjective
+from pop_envs.objectives.base import BoxObjective
 
 # What google/learned_optimization (commit 32186aa, on JAX 0.10) does with the stand-in's weights: the points after
 # 1, 2, 10 and 40 steps on the sum of c * x^2 less 2, with these c.

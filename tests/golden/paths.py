@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import agents
-from agents.checkpoint import Card, build_policy
-from agents.config import PRESETS
-from agents.runner import Optimizer, run
-from benchmarks import vlse
+import pop_optimizer
+from agents.training.config import PRESETS
+from pop_envs.objectives import vlse
+from pop_optimizer.ask_tell import POPPolicy, run
+from pop_optimizer.checkpoint import Card
 
 FILE = Path(__file__).with_name("paths.json")
 BUDGET, KEPT = 50, 20
@@ -52,7 +52,7 @@ def shipped(name, dim):
         return y[0], g[0]
 
     bounds = list(zip(problem.lower, problem.upper, strict=True))
-    result = agents.minimize(fun, x0, bounds=bounds, jac=True, budget=BUDGET)
+    result = pop_optimizer.minimize(fun, x0, bounds=bounds, jac=True, budget=BUDGET)
     return record(result.x_iters, result.func_vals)
 
 
@@ -62,9 +62,9 @@ def untrained(preset, name, dim):
     shape = {key: getattr(config, key) for key in ("head", "width", "depth", "heads", "mixing")}
     card = Card(preset, 0, 0, 0.0, BUDGET, (dim,), config.step_rule, config.tokens, shape, {}, {})
     torch.manual_seed(0)
-    optimizer = Optimizer(build_policy(card), config.step_rule, config.tokens)
+    policy = POPPolicy(card.network(), card.task)
     x0 = torch.from_numpy(np.random.default_rng(dim).uniform(-1, 1, (1, dim)))
-    points, values = run(optimizer, vlse.problem(name, dim).objective(), x0, BUDGET, deterministic=True)
+    points, values = run(policy, vlse.problem(name, dim).objective(), x0, BUDGET, deterministic=True)
     return record(points[0].numpy(), values[0].numpy())
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from golden.paths import FILE, arithmetic, paths
 
 KEPT = json.loads(FILE.read_text("utf-8"))

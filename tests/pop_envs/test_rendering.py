@@ -74,7 +74,7 @@ def test_vector_env_gives_a_frame_for_each():
     for _ in range(2):
         envs.step(envs.action_space.sample())
     # They have restarted: the frames are those of new episodes, of one point each.
-    assert len(envs._view._painters[0].xs) == 1
+    assert len(envs.episodes._painters[0].xs) == 1
 
 
 def test_record_video(tmp_path):

@@ -1,0 +1,93 @@
+"""Judges policies on functions of the priors that no training sees: ``python -m agents.evaluate runs/full-0``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from agents.training.command_line import command
+from agents.training.validation import Score, ValidationSet
+from pop_envs.checks import positive_int
+from pop_envs.objectives.gp_prior import PRIORS
+from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.checkpoint import load_checkpoint
+
+_DESCRIPTION = "Evaluates policies on validation functions of both priors."
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate, and on what.
+
+    Attributes:
+        checkpoints: Checkpoint folders.
+        size: Validation functions of each prior.
+        first: How many of them to leave out: a choice is better checked on functions that it was not made on.
+        dim: Their coordinates.
+        budget: Steps per run.
+    """
+
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    size: int = 1024
+    first: int = 0
+    dim: int = 2
+    budget: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("size", "dim", "budget"):
+            positive_int(name, getattr(self, name))
+        if self.first < 0:
+            raise ValueError(f"first must be at least 0, got {self.first}")
+
+
+def scores_of(name: str, policy: POPPolicy, chosen: ValidationSet) -> dict[str, Score]:
+    """A policy's scores, with the modes of its actions and with samples of them."""
+    return {
+        name: chosen.score(chosen.policy(policy, deterministic=True)),
+        f"{name}, sampled": chosen.score(chosen.policy(policy)),
+    }
+
+
+def yardsticks(chosen: ValidationSet) -> dict[str, Score]:
+    """Scores of methods that learn nothing."""
+    return {"Adam": chosen.score(chosen.adam()), "random search": chosen.score(chosen.random_search())}
+
+
+def print_scores(scores: dict[str, dict[str, Score]], console: Console) -> None:
+    """Prints scores by prior and method."""
+    table = Table(title="On validation functions of the priors: mean ± standard error")
+    table.add_column("prior")
+    table.add_column("method")
+    table.add_column("NI", justify="right")
+    table.add_column("log10 regret", justify="right")
+    for prior, by_method in scores.items():
+        for method, score in by_method.items():
+            ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"
+            regret = f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}"
+            table.add_row(prior, method, ni, regret)
+        table.add_section()
+    console.print(table)
+
+
+def main() -> None:
+    """Evaluates what the command line names."""
+    console = Console()
+    evaluation = tyro.cli(Evaluation, description=_DESCRIPTION)
+    with command(console):
+        policies = {str(folder): load_checkpoint(folder)[0] for folder in evaluation.checkpoints}
+        scores: dict[str, dict[str, Score]] = {}
+        for prior in PRIORS:
+            chosen = ValidationSet.of(prior, evaluation.budget, evaluation.size, evaluation.dim, evaluation.first)
+            scores[prior] = yardsticks(chosen)
+            for name, policy in policies.items():
+                scores[prior] |= scores_of(name, policy, chosen)
+    print_scores(scores, console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What goes on around a training: its configuration, progress, validation and saving."""

@@ -1,0 +1,142 @@
+"""Training configurations: a frozen dataclass is the configuration and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from pop_envs.checks import positive_int
+from pop_envs.pop.task import POPTask, PriorLike, RewardLike, StepRuleLike, TokensLike
+from pop_optimizer.networks.distributions import DISTRIBUTIONS
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Trains a POP policy on random functions and judges it on functions it has not seen."""
+
+    preset: Annotated[str, tyro.conf.Suppress] = "quick"
+    """Name of the configuration, and of the run's folder."""
+    seed: int = 0
+    """What functions, the network's first weights and the actions are drawn by."""
+    functions: int = 500_000
+    """Functions to train on; the learning rate falls to its end over them."""
+    minutes: float = 12.0
+    """Wall time after which training ends, if it comes before; the learning rate falls with it."""
+    out: Path = Path("runs")
+    """Folder of runs: everything goes to <out>/<preset>-<seed>."""
+    resume: bool = False
+    """Goes on with the run that <out>/<preset>-<seed> holds."""
+    threads: int = 1
+    """PyTorch's threads; 0 for one on each core, which is faster on an idle machine and much slower on a busy one."""
+    device: str = "cpu"
+    """Where PyTorch computes: cpu, cuda or another device of its own."""
+
+    prior: PriorLike = "wide"
+    """What the functions are drawn from."""
+    dims: tuple[int, ...] = (2,)
+    """Numbers of coordinates of the functions: an update of each in turn."""
+    budget: int = 50
+    """Steps of a run: evaluations after the one at its start."""
+    reward: RewardLike = "log_gap"
+    """What a step is worth: the fall of the best value, or also the decades gained in the gap to the minimum."""
+    step_rule: StepRuleLike = "quasi_newton"
+    """How an action becomes a step: along the gradient, its signs, or the signs of the quasi-Newton step."""
+    tokens: TokensLike = "full"
+    """What the policy sees of each point: the paper's four quantities, or thirty with two proposed actions."""
+
+    head: Literal["gaussian", "mixture", "unguided_jumps", "free"] = "mixture"
+    """Distribution of the actions: a Gaussian, or a mixture of steps and jumps that follow proposals, or do not."""
+    width: int = 64
+    """Size of the transformer's hidden states."""
+    depth: int = 1
+    """Number of the transformer's blocks."""
+    heads: int = 4
+    """Attention heads of each block."""
+    mixing: bool = True
+    """Whether coordinates see each other."""
+
+    episodes: int = 512
+    """Functions per update."""
+    batch_episodes: int = 128
+    """Functions per minibatch."""
+    epochs: int = 2
+    """Passes over an update's functions."""
+    learning_rate: float = 1e-3
+    """Peak of the learning rate: a warm-up, then a cosine to a twentieth."""
+    clip: float = 0.2
+    """PPO's bound on the change of probabilities."""
+    discount: float = 0.99
+    """Factor on a reward for each step that it lies ahead."""
+    gae_lambda: float = 0.95
+    """Bias against variance in the generalized advantage estimate."""
+    entropy: float = 0.0
+    """Weight of the entropy bonus."""
+
+    validate_every: float = 1.0
+    """Minutes between validations, saves and figures."""
+
+    def __post_init__(self) -> None:
+        for name in ("functions", "budget", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
+            positive_int(name, getattr(self, name))
+        if not self.dims:
+            raise ValueError("dims must name at least one number of coordinates")
+        for dim in self.dims:
+            positive_int("dims", dim)
+        for name in ("minutes", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
+        if self.episodes % self.batch_episodes:
+            raise ValueError(
+                f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"
+            )
+        if any(DISTRIBUTIONS[self.head].guided) and self.tokens == "paper":
+            raise ValueError(f'head="{self.head}" follows proposed actions: it needs tokens="full"')
+        _ = self.task
+
+    @property
+    def task(self) -> POPTask:
+        """What is trained on."""
+        return POPTask(self.budget, self.prior, self.reward, self.step_rule, self.tokens)
+
+    def prior_card(self) -> dict[str, Any]:
+        """The prior's name and configuration."""
+        prior = self.task.make_prior()
+        return {"name": self.task.record()["prior"], **prior.record()}
+
+    def lasting(self) -> dict[str, Any]:
+        """What a run keeps when it is resumed, as plain JSON values."""
+        free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
+        kept = {name: value for name, value in asdict(self).items() if name not in free}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        return plain | self.task.record() | {"layout": 2}  # of the state to resume from
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files go."""
+        return self.out / f"{self.preset}-{self.seed}"
+
+
+PRESETS = {
+    "quick": ("At most 15 minutes on two cores.", TrainConfig()),
+    "paper": (
+        "The paper's: eq. 4 and 6, its four quantities, its prior (eq. 8-10).",
+        TrainConfig(
+            preset="paper",
+            prior="gp",
+            reward="improvement",
+            step_rule="gradient",
+            tokens="paper",
+            head="gaussian",
+            mixing=False,
+        ),
+    ),
+    "full": (
+        "The policy that ships: three quarters of an hour on one core.",
+        TrainConfig(preset="full", functions=300_000, minutes=240.0, dims=(2, 8), learning_rate=5e-4),
+    ),
+}

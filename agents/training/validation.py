@@ -1,0 +1,114 @@
+"""How good a policy is on functions of the priors that no training sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pop_envs.measures import log10_regret, normalized_improvement
+from pop_envs.objectives.base import FunctionBatch
+from pop_envs.objectives.gp_prior import PRIORS, validation_functions, validation_starts
+from pop_envs.objectives.reference import reference_minimum
+from pop_optimizer.ask_tell import POPPolicy, run
+
+NUM_FUNCTIONS = 256
+_BOX_POINTS = 4096
+_SEED = 20_250_215
+ADAM = {"learning_rate": 0.245, "beta1": 0.661, "beta2": 0.988}
+"""What ``python -m benchmarks.tune`` finds on validation functions: ``benchmarks/tuned.json``."""
+
+
+class Score(NamedTuple):
+    """Means over functions, with their standard errors."""
+
+    ni: float
+    ni_error: float
+    log10_regret: float
+    log10_regret_error: float
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Fixed functions of one prior with fixed starts, and methods' scores on them.
+
+    Attributes:
+        functions: A batch of functions.
+        starts: One start for each (batch, dim).
+        budget: Steps per run.
+    """
+
+    functions: FunctionBatch
+    starts: Tensor
+    budget: int
+
+    @classmethod
+    def of(cls, prior: str, budget: int, size: int = NUM_FUNCTIONS, dim: int = 2, first: int = 0) -> ValidationSet:
+        """The ``size`` validation functions of the prior named ``prior`` that follow the ``first`` ones."""
+        rows = slice(first, first + size)
+        functions = validation_functions(PRIORS[prior](), rows.stop, dim).rows(
+            torch.arange(rows.start, rows.stop, device="cpu")
+        )
+        return cls(functions, torch.from_numpy(validation_starts(rows.stop, dim)[rows]), budget)
+
+    @cached_property
+    def minimum(self) -> NDArray[np.float64]:
+        """Reference minima (batch,): the lowest of descents from the best of many points."""
+        return reference_minimum(self.functions, num_probes=_BOX_POINTS).numpy()
+
+    @cached_property
+    def median(self) -> NDArray[np.float64]:
+        """Medians over the box (batch,)."""
+        generator = torch.Generator("cpu").manual_seed(_SEED)
+        points = torch.rand(_BOX_POINTS, self.functions.dim, dtype=torch.float64, generator=generator, device="cpu")
+        return self.functions.values_on(2 * points - 1).median(-1).values.numpy()
+
+    def score(self, values: Tensor) -> Score:
+        """Score of runs whose values (batch, budget + 1) are given, the start first."""
+        y = values.numpy()
+        best = y.min(1)
+        ni = normalized_improvement(y[:, 0], best, self.minimum)
+        regret = log10_regret(best, self.minimum, self.median)
+        error = len(y) ** -0.5
+        return Score(float(ni.mean()), float(ni.std() * error), float(regret.mean()), float(regret.std() * error))
+
+    def policy(self, policy: POPPolicy, deterministic: bool = False) -> Tensor:
+        """Values (batch, budget + 1) of a policy's runs."""
+        generator = torch.Generator("cpu").manual_seed(_SEED + 2)
+        return run(policy, self.functions, self.starts, self.budget, deterministic, generator)[1]
+
+    def adam(self) -> Tensor:
+        """Values (batch, budget + 1) of Adam's runs, clipped to the box."""
+        x = self.starts.clone().requires_grad_()
+        adam = torch.optim.Adam([x], lr=ADAM["learning_rate"], betas=(ADAM["beta1"], ADAM["beta2"]))
+        return self._iterate(x, lambda gradient: self._adam_step(adam, x, gradient))
+
+    @staticmethod
+    def _adam_step(adam: torch.optim.Adam, x: Tensor, gradient: Tensor) -> None:
+        x.grad = gradient
+        adam.step()
+        with torch.no_grad():
+            x.clamp_(-1, 1)
+
+    def random_search(self) -> Tensor:
+        """Values (batch, budget + 1) at uniformly random points of the box, after the start."""
+        generator = torch.Generator("cpu").manual_seed(_SEED + 3)
+        x = self.starts.clone()
+        return self._iterate(
+            x, lambda _: x.copy_(2 * torch.rand(x.shape, dtype=x.dtype, generator=generator, device="cpu") - 1)
+        )
+
+    def _iterate(self, x: Tensor, step: Callable[[Tensor], object]) -> Tensor:
+        """Values (batch, budget + 1) at ``x`` (batch, dim), which ``step(gradient)`` moves in place."""
+        values = []
+        for _ in range(self.budget + 1):
+            y, g = self.functions.value_and_grad(x.detach())
+            values.append(y)
+            step(g)
+        return torch.stack(values, 1)

@@ -1,0 +1,165 @@
+"""What an objective is: a batch of functions on the unit box [-1, 1]^dim."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+ValueAndGrad = Callable[[NDArray[np.float64]], tuple[ArrayLike, ArrayLike]]
+
+
+class Objective(ABC):
+    """Functions to minimize over the unit box, evaluated in one batched call.
+
+    Row ``i`` of a batch of points belongs to function ``i``; an objective that stands for one
+    function only (a user's own, say) accepts any batch.
+
+    Attributes:
+        dim: Number of coordinates.
+        minimum: Known global minimum on the box, or None.
+    """
+
+    dim: int
+    minimum: float | None = None
+
+    @abstractmethod
+    def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (batch,) and gradients (batch, dim) at the points ``x`` (batch, dim), float64."""
+
+    @abstractmethod
+    def values_on(self, points: Tensor) -> Tensor:
+        """Values of every function on shared points (n, dim): (batch or 1, n), float64."""
+
+    def rows(self, index: Tensor) -> Objective:
+        """The functions at ``index`` (n,); one function that accepts any batch is its own row."""
+        return self
+
+
+class FunctionBatch(Objective):
+    """A batch of different functions, one for each row of points, which can be picked and replaced."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of functions."""
+
+    @abstractmethod
+    def rows(self, index: Tensor) -> Self:
+        """The functions at ``index`` (n,), in that order; repeats are allowed."""
+
+    @abstractmethod
+    def put(self, index: Tensor, other: Self) -> None:
+        """Replaces the functions at ``index`` (n,) by the n functions of ``other``."""
+
+
+class Prior(ABC):
+    """A distribution over functions: a fixed map of one row of uniform numbers a function.
+
+    So a batch drawn from one generator, row after row, equals functions drawn one by one.
+    """
+
+    @abstractmethod
+    def num_uniforms(self, dim: int) -> int:
+        """Length of the row of uniform numbers that one function in ``dim`` dimensions takes."""
+
+    @abstractmethod
+    def build(self, uniforms: Tensor, dim: int) -> FunctionBatch:
+        """The functions that the rows of ``uniforms`` (batch, num_uniforms(dim)) stand for."""
+
+    def record(self) -> dict[str, Any]:
+        """Its configuration as plain values, if it is a dataclass."""
+        return asdict(self) if is_dataclass(self) else {}
+
+    def sample(
+        self, batch: int, dim: int, rng: np.random.Generator, device: torch.device | str = "cpu"
+    ) -> FunctionBatch:
+        """Draws ``batch`` functions in ``dim`` dimensions from one generator."""
+        return self.build(torch.from_numpy(rng.random((batch, self.num_uniforms(dim)))).to(device), dim)
+
+
+def evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (batch,) and gradients (batch, dim) at ``x`` (batch, dim), float64, which nobody else holds.
+
+    Raises:
+        ValueError: If the objective returns other shapes.
+    """
+    y, g = objective.value_and_grad(x.clone())
+    if y.shape != x.shape[:1] or g.shape != x.shape:
+        raise ValueError(
+            f"the objective must return values {tuple(x.shape[:1])} and gradients {tuple(x.shape)}, "
+            f"got {tuple(y.shape)} and {tuple(g.shape)}"
+        )
+    return y.detach().to(x, copy=True), g.detach().to(x, copy=True)
+
+
+class BoxObjective(Objective):
+    """A function of one's own on a box, seen through the unit box.
+
+    Args:
+        value_and_grad: Maps NumPy points (batch, dim), in the function's own coordinates, to values
+            (batch,) and gradients (batch, dim). NaN and infinity are allowed.
+        lower: Lower bounds (dim,), finite.
+        upper: Upper bounds (dim,), finite and above ``lower``.
+        minimum: Known global minimum on the box, if any.
+
+    Raises:
+        ValueError: If the bounds are not finite, not ordered, or not of one length.
+    """
+
+    def __init__(
+        self, value_and_grad: ValueAndGrad, lower: ArrayLike, upper: ArrayLike, minimum: float | None = None
+    ) -> None:
+        self.lower = np.atleast_1d(np.asarray(lower, dtype=np.float64))
+        self.upper = np.atleast_1d(np.asarray(upper, dtype=np.float64))
+        if self.lower.ndim != 1 or self.lower.shape != self.upper.shape:
+            raise ValueError(
+                f"lower and upper must be vectors of one length, got shapes {self.lower.shape} and {self.upper.shape}"
+            )
+        if not (np.isfinite(self.lower).all() and np.isfinite(self.upper).all() and (self.lower < self.upper).all()):
+            raise ValueError(f"bounds must be finite with lower < upper, got lower={self.lower}, upper={self.upper}")
+        self.dim = len(self.lower)
+        self.minimum = minimum
+        self._value_and_grad = value_and_grad
+        # Halving first keeps the width of the widest representable box finite.
+        self._center = self.lower / 2 + self.upper / 2
+        self._half_width = self.upper / 2 - self.lower / 2
+
+    def to_unit(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Own coordinates (..., dim) to the unit box."""
+        return (np.asarray(x, dtype=np.float64) - self._center) / self._half_width
+
+    def from_unit(self, u: ArrayLike) -> NDArray[np.float64]:
+        """Unit box (..., dim) to own coordinates; rounding never leaves the bounds."""
+        x = self._center + self._half_width * np.asarray(u, dtype=np.float64)
+        return np.clip(x, self.lower, self.upper)
+
+    def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Objective``; gradients are with respect to the unit box.
+
+        Raises:
+            ValueError: If the wrapped function returns other shapes than (batch,) and (batch, dim).
+        """
+        y, g = self.evaluate_own(self.from_unit(x.cpu().numpy()))
+        return torch.from_numpy(y).to(x.device), torch.from_numpy(g).to(x.device)
+
+    def evaluate_own(self, own: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As ``value_and_grad``, at points (batch, dim) in own coordinates and in NumPy."""
+        # Copies: a function may keep one array for all of its answers.
+        y, g = (np.array(answer, dtype=np.float64) for answer in self._value_and_grad(own))
+        if y.shape != own.shape[:1] or g.shape != own.shape:
+            raise ValueError(
+                f"the objective must return values {own.shape[:1]} and gradients {own.shape}, "
+                f"got {y.shape} and {g.shape}"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            return y, g * self._half_width
+
+    def values_on(self, points: Tensor) -> Tensor:
+        """See ``Objective``."""
+        return self.value_and_grad(points)[0][None]

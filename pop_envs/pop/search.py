@@ -1,0 +1,73 @@
+"""The one way through a run: start, propose, update. Everything that optimizes with POP is a face of it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pop_envs.pop.step_rules import StepRule
+from pop_envs.pop.tokens import Tokens
+from pop_envs.search.trajectory import Trajectory
+
+
+class Search:
+    """A batch of runs on the unit box: what is known of them, and how an action becomes the next point.
+
+    Args:
+        step_rule: Turns actions into points.
+        tokens: Turns trajectories into what a policy sees.
+        budget: Steps T of a run; the start is not counted.
+
+    Attributes:
+        trajectory: What has been seen of each run.
+    """
+
+    trajectory: Trajectory
+
+    def __init__(self, step_rule: StepRule, tokens: Tokens, budget: int) -> None:
+        self.step_rule, self.tokens, self.budget = step_rule, tokens, budget
+        self._token: Tensor | None = None
+        self._proposed: tuple[Tensor, Tensor] | None = None
+
+    def start(self, x: Tensor, y: Tensor, g: Tensor) -> None:
+        """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
+        trust_region = self.tokens.needs_trust_region or self.step_rule.needs_trust_region
+        capacity = self.budget + 1 if self.tokens.needs_surrogate else 0
+        # Copies, here and in `update`: callers may write into what is theirs.
+        self.trajectory = Trajectory.start(x.clone(), y.clone(), g.clone(), trust_region, capacity)
+        self._token, self._proposed = None, None
+
+    def propose(self, action: Tensor) -> Tensor:
+        """The next points (batch, dim) for actions (batch, dim) in [-1, 1], float64."""
+        x = self.step_rule.move(self.trajectory, action)
+        self._proposed = action, x
+        return x.clone()
+
+    def update(self, y: Tensor, g: Tensor) -> None:
+        """Takes values (batch,) and gradients (batch, dim) at the points that were proposed.
+
+        Raises:
+            RuntimeError: If there are none.
+        """
+        if self._proposed is None:
+            raise RuntimeError("there are no points that values could belong to: propose comes before update")
+        action, x = self._proposed
+        self.trajectory.update(action, x, y.clone(), g.clone())
+        self._token, self._proposed = None, None
+
+    @property
+    def token(self) -> Tensor:
+        """The token (batch, dim, num_features) of each run's newest point, float32."""
+        if self._token is None:
+            self._token = self.tokens(self.trajectory, self.step_rule, self.budget)
+        return self._token
+
+    @property
+    def done(self) -> Tensor:
+        """Which runs (batch,) have spent their budget."""
+        return self.trajectory.t >= self.budget
+
+    def put(self, index: Tensor, other: Search) -> None:
+        """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
+        token = self.token.index_copy(0, index, other.token)
+        self.trajectory.put(index, other.trajectory)
+        self._token, self._proposed = token, None

@@ -1,0 +1,229 @@
+"""Trajectory -> one token per step and coordinate: causal, and free of the objective's scale."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor
+
+from pop_envs.pop.step_rules import StepRule
+from pop_envs.search.trajectory import Trajectory
+
+TIME = "time"
+"""The feature t/T: 0 at the start and in the padding only."""
+SURROGATE, TRUST_REGION = "surrogate proposal", "trust-region proposal"
+"""The features that are actions: those that lead to the two proposals."""
+
+_TINY = 1e-12
+
+
+class Tokens(ABC):
+    """Turns the newest point of each run into a token (batch, dim, num_features), float32."""
+
+    features: ClassVar[tuple[str, ...]]
+    """Names of the columns; ``TIME`` is among them."""
+    needs_trust_region: ClassVar[bool] = False
+    """Whether they read the trajectory's trust region."""
+    needs_surrogate: ClassVar[bool] = False
+    """Whether they read the trajectory's surrogate."""
+
+    @abstractmethod
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+        """The token of ``run``'s newest point, for steps by ``step_rule``, of which there are ``budget``."""
+
+    @abstractmethod
+    def limits(self, budget: int) -> tuple[float, ...]:
+        """The largest size that each feature can have, whatever the objective does."""
+
+
+class PaperTokens(Tokens):
+    """The paper's four quantities (eq. 1), scaled: t/T, x in the unit box, y standardized, g scaled."""
+
+    features = (TIME, "x", "value", "gradient")
+
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+        """See ``Tokens``."""
+        columns = (_time(run, budget), run.x, _z_score(run)[:, None], run.slope)
+        return _stack(columns)
+
+    def limits(self, budget: int) -> tuple[float, ...]:
+        """See ``Tokens``."""
+        return (1.0, 1.0, _z_limit(budget), 1.0)
+
+
+class FullTokens(Tokens):
+    """The paper's quantities, their logarithms and differences, the number of coordinates, and two proposals.
+
+    Signed logarithms make a precise step a linear function of the token. The last two features are the
+    actions that lead to the proposals of surrogate and trust region under the environment's step rule.
+    """
+
+    needs_trust_region = True
+    needs_surrogate = True
+    features = (
+        TIME,
+        "x",
+        "value",
+        "gradient",
+        "direction",
+        "room ahead",
+        "log room ahead",
+        "log gradient",
+        "log move",
+        "log gradient change",
+        "log secant step",
+        "secant sign",
+        "gradient turned",
+        "log value change",
+        "log distance to best value",
+        "log scale growth",
+        "is best",
+        "best ahead",
+        "log best ahead",
+        "action",
+        "trust-region outcome",
+        "log iterate gap",
+        "log predicted reduction",
+        "log predicted gap",
+        "log proposed step",
+        "posterior mean",
+        "posterior deviation",
+        "inverse dim",
+        SURROGATE,
+        TRUST_REGION,
+    )
+
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+        """See ``Tokens``."""
+        assert run.trust_region is not None
+        assert run.surrogate is not None
+        x, unit = run.x, run.unit
+        direction = step_rule.direction(run)
+        slope, bend = run.slope, run.dg / unit
+        ahead = (run.best_x - x) * direction
+        room = 1 - x * direction
+        change = (run.dy[:, None] / unit).expand_as(x)
+        best_y = run.best_y.where(run.best_y.isfinite(), run.y)
+        iterate_gap, reduction = run.trust_region.y - best_y, run.trust_region.predicted_reduction
+        gaps = torch.stack([run.y - best_y, iterate_gap, reduction, iterate_gap - reduction])[..., None] / unit
+        # What points along the direction of the coming move is positive, so that mirror images look alike.
+        along = torch.stack([run.dx, bend, run.proposed_step]) * direction
+        sizes = torch.stack([slope.abs(), change, ahead, room])
+        logs = _signed_log(torch.cat([sizes, gaps.expand(-1, *x.shape), along])).unbind()
+        log_slope, log_change, log_ahead, log_room = logs[:4]
+        log_gap, log_iterate, log_reduction, log_predicted, log_move, log_bend, log_proposed = logs[4:]
+        secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
+        later = (run.t > 0)[:, None]
+        columns = (
+            _time(run, budget),
+            x,
+            _z_score(run)[:, None],
+            slope,
+            direction,
+            room,
+            log_room,
+            log_slope,
+            log_move,
+            log_bend,
+            secant.clamp(-2, 2) * later,
+            (run.dx * run.dg).sign(),
+            (run.g * (run.g - run.dg)).sign() * later,
+            log_change,
+            log_gap,
+            run.growth.clamp(max=10)[:, None] / 2,
+            (run.y <= run.best_y)[:, None].double(),
+            ahead,
+            log_ahead,
+            run.action,
+            run.trust_region.outcome[:, None],
+            log_iterate,
+            log_reduction,
+            log_predicted,
+            log_proposed,
+            run.surrogate.mean.clamp(-2, 2)[:, None],
+            run.surrogate.deviation[:, None],
+            x.new_full((1, 1), 1 / x.shape[1]),
+            step_rule.action_to(run, run.surrogate.proposal, bounce=True),
+            step_rule.action_to(run, run.trust_region.proposal),
+        )
+        return _stack(columns)
+
+    def limits(self, budget: int) -> tuple[float, ...]:
+        """See ``Tokens``."""
+        special = {"value": _z_limit(budget), "log scale growth": 5.0}
+        wide = ("room ahead", "best ahead", "log secant step", "posterior mean")
+        return tuple(
+            special.get(name, 2.0 if name in wide or name.startswith("log ") else 1.0) for name in self.features
+        )
+
+
+class TokenSpace(Box):
+    """A box of tokens (dim, features), or of a trajectory of them (budget + 1, dim, features), that names its columns.
+
+    Args:
+        tokens: What the columns are.
+        budget: Steps of an episode.
+        shape: The dimensions before the features.
+        seed: Of samples.
+    """
+
+    def __init__(self, tokens: Tokens, budget: int, shape: tuple[int, ...], seed: int | None = None) -> None:
+        self.features = tokens.features
+        high = np.tile(np.asarray(tokens.limits(budget), np.float32), (*shape, 1))
+        super().__init__(-high, high, dtype=np.float32, seed=seed)
+
+
+def columns(space: Any, *names: str) -> list[int]:
+    """Which columns of the observations in ``space`` have these names.
+
+    Raises:
+        ValueError: If the space does not name its columns, or has none of a name.
+    """
+    if not isinstance(space, TokenSpace):
+        raise ValueError(
+            f"expected the tokens of POP-v0, whose space names its features, got {space}; a wrapper that replaces the "
+            "observation space, as one that scales observations does, changes proposed actions too: leave it out"
+        )
+    missing = [name for name in names if name not in space.features]
+    if missing:
+        raise ValueError(
+            f"the tokens have no {' and no '.join(map(repr, missing))}, only {', '.join(map(repr, space.features))}; "
+            'make the environment with tokens="full"'
+        )
+    return [space.features.index(name) for name in names]
+
+
+def _stack(columns: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack(torch.broadcast_tensors(*columns), -1).float()
+
+
+def _time(run: Trajectory, budget: int) -> Tensor:
+    return run.t.double()[:, None] / budget
+
+
+def _z_score(run: Trajectory) -> Tensor:
+    """The newest value against the mean and deviation of all so far; 0 at the start."""
+    deviation = (run.m2 / (run.t + 1)).sqrt()
+    return ((run.y - run.mean) / deviation).masked_fill(deviation == 0, 0.0)
+
+
+def _z_limit(budget: int) -> float:
+    """Of n values none is further than sqrt(n - 1) deviations from the mean; sqrt(n) allows for rounding."""
+    return math.sqrt(budget + 1)
+
+
+def _signed_log(v: Tensor) -> Tensor:
+    """Odd logarithm, one twelfth a decade: 0 up to 1e-12, plus or minus 1 at 1, 2 from 1e12 on."""
+    return v.sign() * (v.abs().clamp(_TINY, 1 / _TINY).log() / -math.log(_TINY) + 1)
+
+
+TOKENS: dict[str, type[Tokens]] = {
+    "paper": PaperTokens,
+    "full": FullTokens,
+}
+"""By the names that environments, command lines and checkpoints know them by."""

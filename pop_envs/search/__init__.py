@@ -1,0 +1,1 @@
+"""What a run knows: its trajectory, a trust-region descent along it, and a surrogate of the whole box."""

@@ -1,0 +1,7 @@
+"""Trained optimizers for people who never train: ``minimize``, and ``pop`` as a method of SciPy's own ``minimize``."""
+
+from pop_optimizer.ask_tell import POPPolicy, Run
+from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
+from pop_optimizer.minimize import minimize, pop
+
+__all__ = ["Card", "CheckpointError", "POPPolicy", "Run", "load_checkpoint", "minimize", "pop"]

@@ -1,0 +1,118 @@
+"""A policy at work: ask it for the next points, tell it what the objective says there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pop_envs.checks import positive_int
+from pop_envs.objectives.base import Objective, evaluate
+from pop_envs.pop.search import Search
+from pop_envs.pop.task import POPTask
+from pop_optimizer.networks.pop import POPNetwork
+from pop_optimizer.threads import one_thread
+
+
+@dataclass(frozen=True)
+class POPPolicy:
+    """A network, and the task whose steps and tokens it knows."""
+
+    network: POPNetwork
+    task: POPTask
+
+    def start(
+        self,
+        x: Tensor,
+        y: Tensor,
+        g: Tensor,
+        budget: int,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Run:
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
+
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
+        """
+        search = self.task.make_search(positive_int("budget", budget))
+        with one_thread(len(x)):
+            search.start(x, y, g)
+        return Run(self.network, search, deterministic, generator)
+
+
+class Run:
+    """A batch of optimization runs on the unit box, one step after the other.
+
+    Attributes:
+        search: What is known of them.
+    """
+
+    def __init__(
+        self, network: POPNetwork, search: Search, deterministic: bool, generator: torch.Generator | None
+    ) -> None:
+        self.search = search
+        self._network = network
+        self._shape = search.trajectory.x.shape
+        self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
+        self._deterministic = deterministic
+        self._generator = generator
+        self._asked: Tensor | None = None
+
+    def ask(self) -> Tensor:
+        """The next points (batch, dim), in the unit box; the same again until their values are told.
+
+        Raises:
+            RuntimeError: If the budget is spent.
+        """
+        if self._asked is None:
+            if self.search.done.all():
+                raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
+            with torch.no_grad(), one_thread(self._shape[0]):
+                distribution = self._network.act(self.search.token, self._cache)
+                action = distribution.get_actions(self._deterministic, self._generator)
+                self._asked = self.search.propose(action.to(torch.float64).clamp(-1, 1))
+        return self._asked.clone()
+
+    def tell(self, y: Tensor, g: Tensor) -> None:
+        """Values (batch,) and gradients (batch, dim) at the points asked for.
+
+        Raises:
+            RuntimeError: If no points were asked for.
+            ValueError: If the shapes are others.
+        """
+        if self._asked is None:
+            raise RuntimeError("there are no points that values could belong to: ask comes before tell")
+        if y.shape != self._shape[:1] or g.shape != self._shape:
+            raise ValueError(
+                f"expected values {tuple(self._shape[:1])} and gradients {tuple(self._shape)}, "
+                f"got {tuple(y.shape)} and {tuple(g.shape)}"
+            )
+        with torch.no_grad(), one_thread(self._shape[0]):
+            self.search.update(y.to(self._asked), g.to(self._asked))
+        self._asked = None
+
+
+def run(
+    policy: POPPolicy,
+    objective: Objective,
+    x: Tensor,
+    budget: int,
+    deterministic: bool = False,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Optimizes a batch of functions from ``x`` (batch, dim); arguments as for ``POPPolicy.start``.
+
+    Returns:
+        The points (batch, budget + 1, dim) and their values (batch, budget + 1), the start first.
+    """
+    y, g = evaluate(objective, x)
+    going = policy.start(x, y, g, budget, deterministic, generator)
+    points, values = [x], [y]
+    for _ in range(budget):
+        x = going.ask()
+        y, g = evaluate(objective, x)
+        going.tell(y, g)
+        points.append(x)
+        values.append(y)
+    return torch.stack(points, 1), torch.stack(values, 1)

@@ -1,0 +1,148 @@
+"""Checkpoints: weights as safetensors with the card inside, and the card once more beside it; never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from pop_envs.pop.task import POPTask
+from pop_envs.pop.tokens import SURROGATE, TRUST_REGION
+from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.networks.pop import POPNetwork
+
+FORMAT = 2
+WEIGHTS, CARD = "policy.safetensors", "card.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, and why."""
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3"):
+        with suppress(PackageNotFoundError):  # the last one is only needed for training
+            found[name] = version(name)
+    return found
+
+
+@dataclass(frozen=True)
+class Card:
+    """How a checkpoint was made, and what it takes to run it.
+
+    Attributes:
+        preset: Name of the training configuration.
+        seed: Of the training.
+        functions: Functions seen in training.
+        seconds: Wall time of the training.
+        budget: Steps per episode in training.
+        dims: Numbers of coordinates in training.
+        step_rule: How an action becomes a step: a name in ``pop_envs.pop.step_rules.STEP_RULES``.
+        tokens: What the policy sees: a name in ``pop_envs.pop.tokens.TOKENS``.
+        policy: Shape of the network: head, width, depth, heads, mixing.
+        prior: The training prior's name and configuration.
+        validation: Measures on the validation functions, by prior.
+        versions: Of the libraries it was made with.
+    """
+
+    preset: str
+    seed: int
+    functions: int
+    seconds: float
+    budget: int
+    dims: tuple[int, ...]
+    step_rule: str
+    tokens: str
+    policy: dict[str, Any]
+    prior: dict[str, Any]
+    validation: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=_versions)
+
+    @property
+    def task(self) -> POPTask:
+        """What it takes of the task to run the policy; the prior and the reward are the default ones."""
+        return POPTask(budget=self.budget, step_rule=self.step_rule, tokens=self.tokens)
+
+    def network(self, device: torch.device | str = "cpu") -> POPNetwork:
+        """The untrained network that the card describes."""
+        features = self.task.make_tokens().features
+        named = SURROGATE in features and TRUST_REGION in features
+        proposed = (features.index(SURROGATE), features.index(TRUST_REGION)) if named else None
+        return POPNetwork(len(features), proposed, **self.policy, device=device)
+
+
+def save_checkpoint(folder: Path, network: POPNetwork, card: Card) -> None:
+    """Writes weights and card into ``folder``; a kill at any point leaves the old or the new checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    text = json.dumps(asdict(card), indent=2)
+    # The weights' file alone is the checkpoint; the card beside it is for people.
+    metadata = {"format": str(FORMAT), "kind": "pop", "card": text, "sha256": _digest(tensors)}
+    write_atomically(folder / WEIGHTS, save(tensors, metadata))
+    write_atomically(folder / CARD, text.encode() + b"\n")
+
+
+def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
+    """The policy in a checkpoint folder, and its card.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        CheckpointError: If it is damaged, not one of POP's, or of another format.
+    """
+    file = Path(path) / WEIGHTS
+    if not file.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: expected a folder with {WEIGHTS}; `make train` makes one")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            # Copies, for where a tensor lies in memory decides how matrix products round.
+            tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged or not a safetensors file ({error}): copy it again") from error
+    if metadata.get("kind") != "pop":
+        raise CheckpointError(f"{file} holds weights of something else than a POP policy")
+    if metadata.get("format") != str(FORMAT):
+        raise CheckpointError(
+            f"{file} has format {metadata.get('format')}, and this version of pop-optimizer reads format {FORMAT}: "
+            "take the version that wrote it, or train a policy with this one"
+        )
+    try:
+        told = json.loads(metadata["card"])
+        card = Card(**{**told, "dims": tuple(told["dims"])})
+        network = card.network("meta")  # it takes the file's tensors, and draws no random numbers for its own
+        network.load_state_dict(tensors, assign=True)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged: its card does not describe its weights; copy it again") from error
+    if metadata.get("sha256") != _digest(tensors):
+        raise CheckpointError(f"{file} is damaged: its weights do not match their checksum; copy it again")
+    network.requires_grad_(False).eval()
+    return POPPolicy(network, card.task), card
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Replaces ``file`` by ``content``, whole or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    partial.replace(file)
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

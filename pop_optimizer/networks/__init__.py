@@ -1,0 +1,1 @@
+"""The networks of the trained policies, without anything that trains them."""

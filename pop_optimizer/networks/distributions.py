@@ -1,0 +1,215 @@
+"""Action distributions whose head is shared by the coordinates."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_LOG_2PI = math.log(2 * math.pi)
+_LOG_STD = (-7.0, 0.0)  # finest and broadest deviation that a head can ask for
+
+
+class PerCoordinateDistribution(ABC):
+    """Actions (batch, dim), given the outputs of a head that every coordinate has alike."""
+
+    num_outputs: ClassVar[int]
+    """Outputs of the head per coordinate."""
+    guided: ClassVar[tuple[bool, bool]] = (False, False)
+    """Whether the step and the jump follow a proposed action."""
+
+    @classmethod
+    def head(cls, width: int, device: torch.device | str = "cpu") -> nn.Linear:
+        """The head: hidden states (..., width) to parameters (..., num_outputs), near its start values."""
+        net = nn.Linear(width, cls.num_outputs, device=device, dtype=torch.float32)
+        nn.init.normal_(net.weight, std=0.01)
+        with torch.no_grad():
+            for bias, start in zip(net.bias, cls._start(), strict=True):
+                bias.fill_(start)
+        return net
+
+    @classmethod
+    @abstractmethod
+    def _start(cls) -> list[float]:
+        """Outputs of the untrained head."""
+
+    @abstractmethod
+    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+        """Sets the parameters.
+
+        Args:
+            outputs: Of the head (batch, dim, num_outputs).
+            proposed: Actions (batch, dim, 2) that lead to the proposals of surrogate and trust region.
+        """
+
+    @abstractmethod
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probabilities (batch,) of ``actions`` (batch, dim)."""
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Entropy (batch,)."""
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+
+    @abstractmethod
+    def mode(self) -> Tensor:
+        """The likeliest action (batch, dim), or near it."""
+
+    def get_actions(self, deterministic: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """The mode or a sample (batch, dim)."""
+        return self.mode() if deterministic else self.sample(generator)
+
+
+class GaussianDistribution(PerCoordinateDistribution):
+    """The paper's Gaussian (POP, eq. 2), with a deviation that depends on the state."""
+
+    num_outputs = 2
+
+    @classmethod
+    def _start(cls) -> list[float]:
+        return [0.0, _unbounded(math.log(0.3))]
+
+    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+        """See ``PerCoordinateDistribution``; no proposed action is in it."""
+        self.mean, log_std = outputs.unbind(-1)
+        self.log_std = _bounded(log_std)
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probabilities (batch,) of ``actions`` (batch, dim)."""
+        return _log_normal(actions, self.mean, self.log_std).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy (batch,)."""
+        return _normal_entropy(self.log_std).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+        return self.mean + self.log_std.exp() * _noise(self.mean, generator)
+
+    def mode(self) -> Tensor:
+        """The mean (batch, dim)."""
+        return self.mean
+
+
+class MixtureDistribution(PerCoordinateDistribution):
+    """A step or a jump, of all coordinates together: a mixture of two Gaussians.
+
+    Either's mean is ``k * proposed + (1 - k) * free`` with a learned gate ``k`` that starts near 1: the
+    untrained policy is a quasi-Newton method that now and then jumps to the surrogate's proposal. Coordinates
+    jump together, since a jump of one alone only searches a line; their mean logit decides how likely
+    that is.
+    """
+
+    num_outputs = 7
+    guided = (True, True)
+
+    @classmethod
+    def _start(cls) -> list[float]:
+        # Under the signed rules 0.86 is half of the box, and 0.07 scatters over all of it.
+        free, jump_free = 0.5, 0.86
+        std, jump_std = (tight if guided else 0.07 for tight, guided in zip((0.008, 0.02), cls.guided, strict=True))
+        log_stds = [_unbounded(math.log(std)), _unbounded(math.log(jump_std))]
+        return [5.0, 4.0, free, jump_free, *log_stds, math.log(0.1 / 0.9)]
+
+    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+        """See ``PerCoordinateDistribution``."""
+        # Component 0 steps, component 1 jumps: (batch, dim, 2) each, and weights (batch, 2).
+        gates, free, log_stds, jump_logit = outputs.split([2, 2, 2, 1], -1)
+        gates = gates.sigmoid()
+        if not all(self.guided):
+            gates = gates * gates.new_tensor(self.guided)
+        self.means = torch.lerp(free, proposed.flip(-1), gates)
+        self.log_stds = _bounded(log_stds)
+        self.jump_logit = jump_logit[..., 0].mean(-1)
+        return self
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Logarithms of the components' weights (batch, 2)."""
+        return F.logsigmoid(torch.stack([-self.jump_logit, self.jump_logit], -1))
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probabilities (batch,) of ``actions`` (batch, dim), exact."""
+        parts = _log_normal(actions[..., None], self.means, self.log_stds).sum(-2)
+        return (self.log_weights + parts).logsumexp(-1)
+
+    def entropy(self) -> Tensor:
+        """An upper bound of the entropy (batch,), tight for components that coincide or lie far apart.
+
+        The pairwise-distance estimator with the Kullback-Leibler divergence (Kolchinsky & Tracey,
+        Estimating mixture entropy with pairwise distances, 2017, eq. 10).
+        """
+        mean, log_std = self.means, self.log_stds
+        other_mean, other_log_std = mean.flip(-1), log_std.flip(-1)
+        squared = (2 * log_std).exp() + (mean - other_mean).square()
+        divergence = (other_log_std - log_std + squared / (2 * (2 * other_log_std).exp()) - 0.5).sum(-2)
+        log_weights = self.log_weights
+        near = torch.logaddexp(log_weights, log_weights.flip(-1) - divergence)
+        return (log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+        weight = self.log_weights[..., 1].exp()
+        jumps = torch.rand(weight.shape, generator=generator, device=weight.device, dtype=weight.dtype) < weight
+        noise = _noise(self.means[..., 0], generator)
+        return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
+
+    def mode(self) -> Tensor:
+        """The mean (batch, dim) of the likelier component."""
+        return self._component(self.means, self.jump_logit > 0)
+
+    @staticmethod
+    def _component(pair: Tensor, jumps: Tensor) -> Tensor:
+        return torch.where(jumps[..., None], pair[..., 1], pair[..., 0])
+
+
+class UnguidedJumpsDistribution(MixtureDistribution):
+    """The mixture with jumps that no surrogate guides."""
+
+    guided = (True, False)
+
+
+class FreeMixtureDistribution(MixtureDistribution):
+    """The mixture without proposed actions."""
+
+    guided = (False, False)
+
+
+def _bounded(raw: Tensor) -> Tensor:
+    """A log-deviation between the bounds of ``_LOG_STD``, smoothly, so that no head gets stuck at them."""
+    low, high = _LOG_STD
+    return low + (high - low) * raw.sigmoid()
+
+
+def _unbounded(log_std: float) -> float:
+    """Inverse of ``_bounded``."""
+    low, high = _LOG_STD
+    return math.log((log_std - low) / (high - log_std))
+
+
+def _noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+def _log_normal(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    return -0.5 * ((x - mean) / log_std.exp()).square() - log_std - 0.5 * _LOG_2PI
+
+
+def _normal_entropy(log_std: Tensor) -> Tensor:
+    return log_std + 0.5 * (1 + _LOG_2PI)
+
+
+DISTRIBUTIONS: dict[str, type[PerCoordinateDistribution]] = {
+    "gaussian": GaussianDistribution,
+    "mixture": MixtureDistribution,
+    "unguided_jumps": UnguidedJumpsDistribution,
+    "free": FreeMixtureDistribution,
+}

@@ -1,0 +1,83 @@
+"""POP's network: a trajectory transformer with actor and critic heads per coordinate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pop_envs.checks import one_of
+from pop_optimizer.networks.distributions import DISTRIBUTIONS, PerCoordinateDistribution
+from pop_optimizer.networks.transformer import Cache, TrajectoryTransformer, last_hidden
+
+
+class POPNetwork(nn.Module):
+    """One set of weights for any dimension: coordinates share it, and the value is the mean of theirs.
+
+    It keeps no state: every call makes a distribution of its own, so that threads may share it.
+
+    Args:
+        num_features: Features of a token.
+        proposed: Columns of the token with the actions that lead to the proposals of surrogate and trust region;
+            None where the head follows none.
+        head: A name in ``DISTRIBUTIONS``.
+        width: Of the transformer.
+        depth: Of the transformer.
+        heads: Attention heads.
+        mixing: Whether coordinates see each other.
+        device: Where the weights live.
+
+    Raises:
+        ValueError: If the head is unknown, or follows proposals and there are none.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        proposed: tuple[int, int] | None,
+        head: str = "mixture",
+        width: int = 64,
+        depth: int = 3,
+        heads: int = 4,
+        mixing: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.head = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)]
+        if proposed is None and any(self.head.guided):
+            raise ValueError(f'head="{head}" follows proposed actions: it needs tokens="full"')
+        self.proposed = list(proposed or (0, 0))
+        self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, device)
+        self.action_net = self.head.head(width, device)
+        self.value_net = nn.Linear(width, 1, device=device, dtype=torch.float32)
+
+    def new_cache(self, batch: int, dim: int, length: int) -> Cache:
+        """An empty cache for ``batch`` runs in ``dim`` dimensions, of at most ``length`` steps."""
+        return Cache(self.transformer, batch, dim, length)
+
+    def act(self, token: Tensor, cache: Cache) -> PerCoordinateDistribution:
+        """Action distribution after the newest ``token`` (batch, dim, features)."""
+        return self.distribution(self.transformer.step(token, cache), token)
+
+    def step(self, token: Tensor, cache: Cache) -> tuple[PerCoordinateDistribution, Tensor]:
+        """Action distribution and values (batch,) after the newest ``token`` (batch, dim, features)."""
+        h = self.transformer.step(token, cache)
+        return self.distribution(h, token), self.values(h)
+
+    def evaluate(self, tokens: Tensor) -> tuple[PerCoordinateDistribution, Tensor]:
+        """Action distribution and values (batch * steps,) of all steps of ``tokens`` (batch, steps, dim, features)."""
+        h = self.transformer(tokens.transpose(1, 2)).transpose(1, 2)  # (batch, steps, dim, width)
+        return self.distribution(h.flatten(0, 1), tokens.flatten(0, 1)), self.values(h).flatten()
+
+    def newest(self, tokens: Tensor, length: Tensor) -> PerCoordinateDistribution:
+        """Action distribution after the last of ``length`` (batch,) of padded tokens (batch, steps, dim, features)."""
+        token = tokens[torch.arange(len(tokens), device=tokens.device), length - 1]
+        return self.distribution(last_hidden(self.transformer, tokens, length), token)
+
+    def distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
+        """Action distribution at hidden states (batch, dim, width), after tokens (batch, dim, features)."""
+        return self.head().given(self.action_net(h), token[..., self.proposed])
+
+    def values(self, h: Tensor) -> Tensor:
+        """Values (...,) at hidden states (..., dim, width)."""
+        value: Tensor = self.value_net(h)
+        return value.squeeze(-1).mean(-1)

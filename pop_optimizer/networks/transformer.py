@@ -1,0 +1,142 @@
+"""The causal trajectory transformer: one sequence per run and coordinate, with shared weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Cache:
+    """Keys and values of the steps seen so far, so that a new step costs one row of attention.
+
+    It is written in place: use it without gradients only.
+
+    Args:
+        transformer: Whose layers it serves.
+        batch: Number of runs.
+        dim: Number of coordinates.
+        length: Steps it can hold.
+    """
+
+    def __init__(self, transformer: TrajectoryTransformer, batch: int, dim: int, length: int) -> None:
+        depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
+        like = transformer.embed.weight
+        shape = batch * dim, heads, length, width // heads
+        self.keys = [like.new_empty(shape) for _ in range(depth)]
+        self.values = [like.new_empty(shape) for _ in range(depth)]
+        self.length = 0
+
+
+class Block(nn.Module):
+    """Pre-norm self-attention and a feed-forward layer (GPT-2), which may mix coordinates.
+
+    Where they mix, the feed-forward layer reads the mean over the coordinates too (Zaheer et al., Deep
+    sets, 2017): any number of them, in any order.
+    """
+
+    def __init__(self, width: int, heads: int, mixing: bool, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.heads = heads
+        on: dict[str, Any] = {"device": device, "dtype": torch.float32}  # whatever PyTorch's defaults are
+        self.norm1 = nn.LayerNorm(width, **on)
+        self.qkv = nn.Linear(width, 3 * width, **on)
+        self.out = nn.Linear(width, width, **on)
+        self.norm2 = nn.LayerNorm(width, **on)
+        self.up = nn.Linear(width, 4 * width, **on)
+        self.mix = nn.Linear(width, 4 * width, bias=False, **on) if mixing else None
+        self.down = nn.Linear(4 * width, width, **on)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Hidden states (batch, dim, steps, width) to the same; step i looks at steps <= i."""
+        q, k, v = self._heads(h)
+        return self._close(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def step(self, h: Tensor, keys: Tensor, values: Tensor, position: int) -> Tensor:
+        """The newest step (batch, dim, 1, width), given the ``position`` earlier ones in the cache."""
+        q, keys[:, :, position : position + 1], values[:, :, position : position + 1] = self._heads(h)
+        seen = slice(position + 1)
+        return self._close(h, F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen]))
+
+    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # (batch, dim, steps, 3 * width) -> three of (batch * dim, heads, steps, width / heads)
+        qkv = self.qkv(self.norm1(h)).view(-1, h.shape[2], 3, self.heads, h.shape[3] // self.heads)
+        q, k, v = qkv.transpose(1, 3).unbind(2)
+        return q, k, v
+
+    def _close(self, h: Tensor, attended: Tensor) -> Tensor:
+        h = h + self.out(attended.transpose(1, 2).flatten(2).view_as(h))
+        normed = self.norm2(h)
+        up = self.up(normed)
+        if self.mix is not None:
+            up = up + self.mix(normed.mean(1, keepdim=True))
+        return h + self.down(F.gelu(up, approximate="tanh"))
+
+
+class TrajectoryTransformer(nn.Module):
+    """Tokens of a trajectory to hidden states, causally, each coordinate for itself but for ``mixing``.
+
+    Time stands in the token, so there is no positional embedding and any length runs. Coordinates share
+    the weights, so any dimension runs.
+
+    Args:
+        num_features: Features of a token.
+        width: Of the hidden states; a multiple of ``heads``.
+        depth: Number of blocks.
+        heads: Attention heads.
+        mixing: Whether coordinates see each other.
+        device: Where the weights live.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        width: int = 64,
+        depth: int = 3,
+        heads: int = 4,
+        mixing: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
+        self.width, self.heads = width, heads
+        on: dict[str, Any] = {"device": device, "dtype": torch.float32}
+        self.embed = nn.Linear(num_features, width, **on)
+        self.blocks = nn.ModuleList(Block(width, heads, mixing, device) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, **on)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Whole trajectories (batch, dim, steps, num_features) to hidden states (batch, dim, steps, width)."""
+        h = self.embed(tokens)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def step(self, token: Tensor, cache: Cache) -> Tensor:
+        """The newest token (batch, dim, num_features) to its hidden state (batch, dim, width); extends ``cache``."""
+        h = self.embed(token)[:, :, None]
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+            assert isinstance(block, Block)
+            h = block.step(h, keys, values, cache.length)
+        cache.length += 1
+        return self.norm(h)[:, :, 0]
+
+
+def last_hidden(transformer: TrajectoryTransformer, tokens: Tensor, length: Tensor) -> Tensor:
+    """Hidden states of the newest tokens of padded trajectories.
+
+    Args:
+        transformer: The network.
+        tokens: (batch, steps, dim, num_features); what lies behind ``length`` is not looked at.
+        length: Number of valid tokens of each row (batch,), at least 1.
+
+    Returns:
+        Hidden states (batch, dim, width).
+    """
+    longest = int(length.max())
+    h = transformer(tokens[:, :longest].transpose(1, 2))
+    newest = (length - 1)[:, None, None, None].expand(-1, h.shape[1], 1, h.shape[-1])
+    return h.gather(2, newest)[:, :, 0]

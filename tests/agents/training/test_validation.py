@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+
+from agents.training.validation import ADAM_LEARNING_RATE, NUM_FUNCTIONS, ValidationSet
+from pop_envs import BoxObjective, PriorFunctions
+from pop_envs.objectives.gp_prior import PRIORS, GPPrior
+from pop_envs.pop.tokens import TOKENS
+from pop_optimizer.ask_tell import Optimizer
+
+
+def set_of(prior="gp", budget=20, size=12, dim=2):
+    return ValidationSet.of(prior, budget, size, dim)
+
+
+def parabolas(starts, budget=1, center=0.0):
+    """A set of ``(x - center)**2`` on [-1, 1], one for each start; by default the minimum is 0, the median 1/4."""
+    n, zero = len(starts), torch.zeros(len(starts), 1, dtype=torch.float64)
+    functions = PriorFunctions(
+        curvature=zero + 1,
+        center=zero + center,
+        frequency=torch.zeros(1, n, 1, dtype=torch.float64),
+        phase=zero,
+        weight=zero,
+    )
+    return ValidationSet(functions, torch.tensor(starts, dtype=torch.float64)[:, None], budget)
+
+
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_the_functions_are_always_the_same(prior):
+    torch.manual_seed(0)
+    one = set_of(prior)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    other = set_of(prior)
+    assert torch.equal(one.starts, other.starts)
+    points = torch.linspace(-1, 1, 24, dtype=torch.float64).reshape(12, 2)
+    for a, b in zip(one.functions.value_and_grad(points), other.functions.value_and_grad(points), strict=True):
+        assert torch.equal(a, b)
+    np.testing.assert_array_equal(one.minimum, other.minimum)
+    np.testing.assert_array_equal(one.median, other.median)
+
+
+def test_a_smaller_set_has_other_functions_than_training_draws():
+    held_out = set_of(size=4).functions
+    points = torch.zeros(4, 2, dtype=torch.float64)
+    for seed in range(20):
+        drawn = GPPrior().sample(4, 2, np.random.default_rng(seed))
+        assert not torch.isclose(drawn.value_and_grad(points)[0], held_out.value_and_grad(points)[0]).any()
+
+
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_a_set_goes_on_where_another_ends(prior):
+    whole, rest = set_of(prior), ValidationSet.of(prior, 20, 7, 2, first=5)
+    assert torch.equal(rest.starts, whole.starts[5:])
+    a, b = whole.functions.value_and_grad(whole.starts)[0][5:], rest.functions.value_and_grad(rest.starts)[0]
+    assert torch.equal(a, b)
+
+
+def test_a_set_has_256_functions_in_two_dimensions():
+    chosen = ValidationSet.of("gp", 5)
+    assert chosen.starts.shape == (NUM_FUNCTIONS, 2) == (256, 2)
+    assert len(chosen.functions) == 256
+
+
+def test_minimum_and_median_are_those_of_the_functions():
+    chosen = parabolas([1.0, 0.5])
+    np.testing.assert_allclose(chosen.minimum, 0, atol=1e-8)
+    np.testing.assert_allclose(chosen.median, 0.25, atol=0.03)
+
+
+@pytest.mark.parametrize(("prior", "tolerance"), [("gp", 1e-3), ("wide", 0.03)])  # some wide functions are rough
+def test_nothing_found_on_a_grid_is_below_the_minimum(prior, tolerance):
+    chosen = set_of(prior)
+    axis = torch.linspace(-1, 1, 101, dtype=torch.float64)
+    values = chosen.functions.values_on(torch.cartesian_prod(axis, axis)).numpy()
+    spread = values.max(1) - values.min(1)
+    assert ((values.min(1) - chosen.minimum) / spread > -tolerance).all()
+
+
+def test_scores_are_those_computed_by_hand():
+    chosen = parabolas([1.0, 0.5])
+    vars(chosen)["minimum"], vars(chosen)["median"] = np.array([0.0, -1.0]), np.array([4.0, 9.0])
+    score = chosen.score(torch.tensor([[4.0, 5.0, 0.4, 3.0], [1.0, 1.5, 2.0, 3.0]], dtype=torch.float64))
+    # The first: NI 3.6 / 4, regret 0.1. The second never improves: NI 0, regret 2 / 10.
+    assert score.ni == pytest.approx(0.45)
+    assert score.ni_error == pytest.approx(0.45 / np.sqrt(2))
+    assert score.log10_regret == pytest.approx((-1 + np.log10(0.2)) / 2)
+    assert score.log10_regret_error == pytest.approx((1 + np.log10(0.2)) / 2 / np.sqrt(2))
+
+
+def test_a_solved_function_scores_full_marks():
+    score = parabolas([1.0, 0.5]).score(torch.tensor([[1.0, 0.0], [0.25, 0.0]], dtype=torch.float64))
+    assert score.ni == pytest.approx(1.0)
+    assert score.log10_regret == pytest.approx(-8, abs=0.1)
+
+
+def test_adam_is_adam():
+    starts = [0.9, -0.6]
+    values = parabolas(starts, budget=6).adam()
+    for start, row in zip(starts, values.tolist(), strict=True):
+        x, m, v = start, 0.0, 0.0
+        for t in range(7):
+            assert row[t] == pytest.approx(x**2, rel=1e-6)
+            m, v = 0.9 * m + 0.1 * 2 * x, 0.999 * v + 0.001 * (2 * x) ** 2
+            k = t + 1
+            x -= ADAM_LEARNING_RATE * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+
+
+def test_adam_stays_in_the_box():
+    values = parabolas([0.0, -0.5], budget=30, center=2.0).adam()
+    assert values.min() == 1.0  # at the wall; the parabola goes on down to 0
+
+
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_adam_improves_on_the_starts_and_on_nothing_but_random_points(prior):
+    chosen = set_of(prior, budget=50, size=64)
+    values = chosen.adam()
+    assert values.shape == (64, 51)
+    assert torch.equal(values[:, 0], chosen.functions.value_and_grad(chosen.starts)[0])
+    adam = chosen.score(values)
+    assert adam.ni > 0.5
+    assert adam.log10_regret < chosen.score(chosen.random_search()).log10_regret
+    assert torch.equal(chosen.adam(), values)  # the starts are where they were
+
+
+def test_random_points_do_not_depend_on_the_function():
+    seen = {}
+
+    def recorded(name, sign):
+        def fun(x):
+            seen.setdefault(name, []).append(x.copy())
+            return sign * x.sum(-1), sign * np.ones_like(x)
+
+        return BoxObjective(fun, [-1.0, -1.0], [1.0, 1.0])
+
+    starts = torch.full((500, 2), 0.25, dtype=torch.float64)
+    for name, sign in (("up", 1.0), ("down", -7.0)):
+        ValidationSet(recorded(name, sign), starts, 8).random_search()
+    up, down = np.stack(seen["up"]), np.stack(seen["down"])
+    np.testing.assert_array_equal(up, down)
+    np.testing.assert_array_equal(up[0], 0.25)
+    drawn = up[1:].ravel()  # 8000 numbers
+    assert np.abs(drawn).max() <= 1
+    np.testing.assert_allclose(drawn.mean(), 0, atol=0.03)
+    np.testing.assert_allclose(drawn.var(), 1 / 3, atol=0.02)
+    assert np.unique(drawn).size == drawn.size
+
+
+def test_the_starts_of_random_search_stay_where_they_are():
+    chosen = set_of()
+    first = chosen.random_search()
+    assert torch.equal(chosen.random_search(), first)
+    assert torch.equal(first[:, 0], chosen.functions.value_and_grad(chosen.starts)[0])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_policys_runs_are_fixed_across_calls(policy_of, deterministic):
+    policy = policy_of(num_features=len(TOKENS["full"].features))
+    chosen, optimizer = set_of(), Optimizer(policy, "signed", "full")
+    values = chosen.policy(optimizer, deterministic)
+    torch.rand(5)
+    assert torch.equal(chosen.policy(optimizer, deterministic), values)
+    assert values.shape == (12, 21)
+    assert torch.equal(values[:, 0], chosen.functions.value_and_grad(chosen.starts)[0])
+    assert torch.equal(chosen.policy(optimizer, not deterministic), values) is False

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents.pop.policy import TrajectoryPolicy
+from pop_envs.pop.tokens import SURROGATE, TIME, TRUST_REGION, Tokens, TokenSpace
+from pop_optimizer.checkpoint import Card, save_checkpoint
+
+torch.set_num_threads(1)  # tensors this small are slower on several, and much slower on busy ones
+
+
+def made_tokens(num_features):
+    """Tokens of that many features, the last two of which are proposed actions."""
+
+    class Made(Tokens):
+        features = (TIME, *map(str, range(num_features - 3)), SURROGATE, TRUST_REGION)
+
+        def __call__(self, run, step_rule, budget):
+            raise NotImplementedError
+
+        def limits(self, budget):
+            return (10.0,) * num_features
+
+    return Made()
+
+
+def made_policy(dim=2, num_features=7, head="mixture", seed=0, spread=0.1, **shape):
+    """A small policy whose weights are moved at random, for all of them to matter."""
+    torch.manual_seed(seed)
+    shape = {"width": 16, "depth": 2, "heads": 2, **shape}
+    observations, actions = TokenSpace(made_tokens(num_features), 50, (dim,)), spaces.Box(-1, 1, (dim,))
+    policy = TrajectoryPolicy(observations, actions, lambda _: 1e-3, head=head, **shape)
+    with torch.no_grad():
+        for weights in policy.parameters():
+            weights.add_(spread * torch.randn_like(weights))
+    policy.set_training_mode(False)
+    return policy
+
+
+def made_card(**changes):
+    card = {
+        "preset": "quick",
+        "seed": 3,
+        "functions": 7,
+        "seconds": 1.5,
+        "budget": 50,
+        "dims": (2,),
+        "step_rule": "quasi_newton",
+        "tokens": "full",
+        "policy": {"head": "mixture", "width": 16, "depth": 1, "heads": 2, "mixing": False},
+        "prior": {"name": "gp"},
+        "validation": {},
+    }
+    return Card(**{**card, **changes})
+
+
+@pytest.fixture
+def policy_of():
+    return made_policy
+
+
+@pytest.fixture
+def card_of():
+    return made_card
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """The folder of an untrained checkpoint: a quasi-Newton method that now and then jumps."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    card = made_card()
+    torch.manual_seed(0)
+    save_checkpoint(folder, card.network(), card)
+    return folder
