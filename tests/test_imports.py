@@ -1,13 +1,15 @@
 """No import runs upwards, and there are no cycles."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ["pop_envs", "agents", "benchmarks"]  # from the lowest
+LAYERS = ["pop_envs", "pop_optimizer", "agents", "benchmarks"]  # from the lowest
 
 
 def modules():
@@ -64,9 +66,34 @@ def test_no_cycles():
 
 def test_lower_layers_know_no_sb3_and_no_matplotlib_at_import():
     for name, tree in TREES.items():
-        if not name.startswith("pop_envs"):
+        if not name.startswith(("pop_envs", "pop_optimizer")):
             continue
         for node in when_loaded(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert not {n.partition(".")[0] for n in names} & {"stable_baselines3", "sb3_contrib", "matplotlib"}, name
+            assert not {n.partition(".")[0] for n in names} & {
+                "stable_baselines3",
+                "sb3_contrib",
+                "tensorboard",
+                "matplotlib",
+            }, name
+
+
+FAMILIES = {"pop", "rover", "lto"}
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if FAMILIES & set(name.split("."))])
+def test_families_do_not_import_each_other(name):
+    (own,) = FAMILIES & set(name.split("."))
+    for other in imported(ast.walk(TREES[name])):
+        # The last part is a module's own name: benchmarks.rivals.pop is no folder of a family.
+        assert FAMILIES & set(other.split(".")[:-1]) <= {own}, f"{name} imports {other}"
+
+
+def test_the_optimizer_is_light():
+    code = (
+        "import sys, pop_optimizer; "
+        "print(*{'stable_baselines3', 'sb3_contrib', 'tensorboard', 'matplotlib', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
 
 
 def weights_of(folder):
-    return load_checkpoint(folder)[0].policy.state_dict()
+    return load_checkpoint(folder)[0].network.state_dict()
 
 
 def history_of(folder):
@@ -107,7 +107,9 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
     optimizer, card = load_checkpoint(config.folder)
     assert config.folder == config.out / "quick-4"
     assert (card.preset, card.seed, card.functions, card.budget, card.dims) == ("quick", 4, 32, 6, (2,))
-    assert (card.step_rule, card.tokens) == (optimizer.step_rule, optimizer.tokens) == ("quasi_newton", "full")
+    assert (
+        (card.step_rule, card.tokens) == (optimizer.task.step_rule, optimizer.task.tokens) == ("quasi_newton", "full")
+    )
     assert card.policy == {"head": "mixture", "width": 8, "depth": 1, "heads": 2, "mixing": True}
     assert card.prior["name"] == "gp"
     assert card.prior["num_features"] == 96
@@ -119,8 +121,8 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
 def test_a_training_in_several_dimensions(tmp_path):
     config = replace(TINY, **SEVERAL, out=tmp_path, functions=20)
     train(config)
-    optimizer, card = load_checkpoint(config.folder)
-    assert (card.dims, card.functions, optimizer.policy.shape["mixing"]) == ((2, 3), 20, False)
+    _, card = load_checkpoint(config.folder)
+    assert (card.dims, card.functions, card.policy["mixing"]) == ((2, 3), 20, False)
     assert [entry["functions"] for entry in history_of(config.folder)] == [0, 20]
     events = events_of(config.folder)
     steps = {tag: [event.step // 6 for event in events.Scalars(tag)] for tag in ("rollout/return", "rollout/return_3d")}
@@ -310,9 +312,9 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch,
         main(command[3:])
     assert resumed == [replace(config, resume=True)]
     main(command[3:])
-    optimizer, card = load_checkpoint(config.folder)
+    _, card = load_checkpoint(config.folder)
     assert (card.functions, card.dims) == (counts[1], config.dims)
-    assert optimizer.policy.shape["mixing"] == config.mixing
+    assert card.policy["mixing"] == config.mixing
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
@@ -363,7 +365,7 @@ def test_the_paper_preset_trains(tmp_path):
     config = replace(PRESETS["paper"][1], **small, functions=8, episodes=8, batch_episodes=8, out=tmp_path)
     train(config)
     optimizer, card = load_checkpoint(tmp_path / "paper-4")
-    assert (optimizer.tokens, optimizer.step_rule, card.policy["head"]) == ("paper", "gradient", "gaussian")
+    assert (optimizer.task.tokens, optimizer.task.step_rule, card.policy["head"]) == ("paper", "gradient", "gaussian")
 
 
 def test_the_paper_preset_is_the_papers():
@@ -411,10 +413,48 @@ def test_presets_are_named_after_themselves(name):
     assert PRESETS[name][1].folder.name == f"{name}-0"
 
 
-def test_errors_of_a_training_are_told_without_a_traceback(trained):
+def refused(capsys, *arguments):
+    """What a command line that is refused prints."""
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    assert left.value.code == 2
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_errors_of_a_training_are_told_without_a_traceback(trained, capsys):
     config, _ = trained
-    with pytest.raises(SystemExit, match=r"error: .*holds a run"):
-        main(["--seed", "4", "--out", str(config.out)])
+    assert "holds a run" in refused(capsys, "--seed", "4", "--out", str(config.out))
+
+
+@pytest.mark.parametrize("device", ["foo", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_a_device_that_is_not_there_is_refused(capsys, tmp_path, device):
+    said = refused(capsys, "--device", device, "--out", str(tmp_path))
+    assert f"--device must be one that PyTorch can use here, got '{device}'" in said
+
+
+def test_a_file_is_no_folder_of_runs(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "--out must be a folder" in refused(capsys, "--out", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "holds no settings"),
+        ('{"preset": "quick"}', "made by an earlier version, whose state this one cannot go on from"),
+    ],
+)
+def test_settings_that_cannot_be_gone_on_with_are_refused(capsys, tmp_path, content, message):
+    folder = tmp_path / "quick-0"
+    folder.mkdir()
+    (folder / "state.zip").write_bytes(b"")
+    (folder / "config.json").write_text(content)
+    assert message in refused(capsys, "--resume", "--out", str(tmp_path))
+
+
+def test_the_number_of_threads_is_left_as_it_was(trained):
+    assert torch.get_num_threads() == 1  # as conftest.py sets it
 
 
 @pytest.mark.parametrize(
@@ -429,8 +469,11 @@ def test_errors_of_a_training_are_told_without_a_traceback(trained):
         ({"clip": float("nan")}, "clip must be positive"),
         ({"episodes": 10, "batch_episodes": 4}, "episodes must be a multiple of batch_episodes, got 10 and 4"),
         ({"width": 10, "heads": 4}, "width must be a multiple of heads"),
-        ({"tokens": "paper"}, 'head="mixture" has read-outs: it needs tokens="full"'),
-        ({"tokens": "paper", "head": "unscouted"}, 'head="unscouted" has read-outs: it needs tokens="full"'),
+        ({"tokens": "paper"}, 'head="mixture" follows proposed actions: it needs tokens="full"'),
+        (
+            {"tokens": "paper", "head": "unguided_jumps"},
+            'head="unguided_jumps" follows proposed actions: it needs tokens="full"',
+        ),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
@@ -439,7 +482,7 @@ def test_bad_settings_are_refused(changes, message):
 
 
 def test_a_mixture_goes_with_any_step_rule():
-    for head in ("mixture", "unscouted"):
+    for head in ("mixture", "unguided_jumps"):
         for step_rule in STEP_RULES:
             assert TrainConfig(head=head, step_rule=step_rule).step_rule == step_rule
 

@@ -81,7 +81,7 @@ def test_attributes_and_methods_belong_to_all():
     env = make()
     assert env.get_attr("budget") == [3] * NUM
     assert env.get_attr("budget", indices=[0, 2]) == [3, 3]
-    assert env.has_attr("core")
+    assert env.has_attr("episodes")
     assert not env.has_attr("colour")
     env.set_attr("colour", "red")
     assert env.get_attr("colour", 1) == ["red"]

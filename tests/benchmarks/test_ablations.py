@@ -10,10 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from agents import ablations, callbacks
+from agents.training import callbacks
 from agents.training.callbacks import HISTORY, RolloutStatistics
 from agents.training.config import TrainConfig
 from agents.training.validation import ValidationSet
+from benchmarks import ablations
 from benchmarks.ablations import (
     BASE,
     ENDLESS,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from agents.training.validation import ADAM
 from benchmarks import tune
 from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import validation_problems, vlse_problem
@@ -159,3 +160,7 @@ def test_validation_problems_are_single_functions_with_their_minima():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         tune.Tuning(**settings)
+
+
+def test_the_yardstick_of_training_has_what_was_found():
+    assert tuned("adam") == ADAM

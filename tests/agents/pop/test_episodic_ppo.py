@@ -4,7 +4,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNormalize
 
 from agents.pop.episodic_ppo import EpisodeRolloutBuffer, EpisodicPPO
 from agents.pop.policy import TrajectoryPolicy
@@ -68,7 +68,7 @@ def check_the_first_pass(model):
         ("gaussian", FULL),
         ("mixture", FULL),
         ("mixture", {"tokens": "full"}),
-        ("unscouted", FULL),
+        ("unguided_jumps", FULL),
         ("free", {}),
     ],
 )
@@ -362,3 +362,72 @@ def test_a_training_that_was_stopped_within_the_second_turn_goes_on_with_the_fir
 def test_padded_trajectories_are_refused():
     with pytest.raises(ValueError, match='observation="token"'):
         model_of(env_of(observation="trajectory"))
+
+
+TINY = {"width": 8, "depth": 1, "heads": 2}
+
+
+def small_env(budget=4, **options):
+    return GymnasiumVecEnv(POPVectorEnv(4, budget=budget, observation="token", **options))
+
+
+def test_another_policy_is_refused():
+    with pytest.raises(ValueError, match=r"EpisodicPPO needs the class agents.TrajectoryPolicy .* got 'MlpPolicy'"):
+        EpisodicPPO("MlpPolicy", small_env())
+
+
+def test_an_environment_without_a_budget_is_refused():
+    with pytest.raises(ValueError, match="EpisodicPPO needs environments with an attribute budget"):
+        EpisodicPPO(TrajectoryPolicy, "Pendulum-v1", policy_kwargs={"head": "gaussian"}, device="cpu")
+
+
+def test_tokens_without_proposed_actions_are_refused_by_heads_that_follow_them():
+    with pytest.raises(ValueError, match=r"the tokens have no 'surrogate proposal'.*tokens=\"full\""):
+        EpisodicPPO(TrajectoryPolicy, small_env(), device="cpu")
+
+
+def test_normalized_observations_are_refused():
+    with pytest.raises(ValueError, match="make it with norm_obs=False"):
+        EpisodicPPO(TrajectoryPolicy, VecNormalize(small_env(tokens="full")), policy_kwargs=TINY, device="cpu")
+    env = VecNormalize(small_env(tokens="full"), norm_obs=False)
+    EpisodicPPO(TrajectoryPolicy, env, batch_episodes=2, policy_kwargs=TINY, device="cpu").learn(16)
+
+
+class Doubled(VecEnvWrapper):
+    """Observations that are not what the environment gave."""
+
+    def reset(self):
+        return 2 * self.venv.reset()
+
+    def step_wait(self):
+        obs, *rest = self.venv.step_wait()
+        return 0.7 * obs, *rest
+
+
+def test_observations_that_a_wrapper_has_changed_are_refused():
+    model = EpisodicPPO(TrajectoryPolicy, Doubled(small_env(tokens="full")), policy_kwargs=TINY, device="cpu")
+    with pytest.raises(ValueError, match="a wrapper that changes observations changes proposed actions too"):
+        model.learn(16)
+
+
+def learned():
+    torch.manual_seed(0)
+    env = small_env(tokens="full", step_rule="quasi_newton")
+    model = EpisodicPPO(TrajectoryPolicy, env, batch_episodes=2, n_epochs=1, seed=3, policy_kwargs=TINY, device="cpu")
+    model.learn(32)
+    return [weights.detach().clone() for weights in model.policy.parameters()]
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, "meta"])
+def test_pytorchs_defaults_do_not_matter(default):
+    usual, before = learned(), torch.get_default_dtype()
+    try:
+        if default == "meta":
+            torch.set_default_device("meta")
+        else:
+            torch.set_default_dtype(default)
+        found = learned()
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_default_device(None)
+    assert all(torch.equal(one, other) for one, other in zip(found, usual, strict=True))

@@ -2,12 +2,14 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecNormalize
 
 import agents.pop.extractor
 import pop_envs  # noqa: F401 (registers POP-v0)
 from agents.pop.extractor import TrajectoryExtractor
-from pop_envs.pop.tokens import TIME
+from agents.vec_env import GymnasiumVecEnv
+from pop_envs.pop.tokens import TIME, PaperTokens, TokenSpace
 
 SHAPE = {"width": 8, "depth": 2, "heads": 2}
 
@@ -35,12 +37,12 @@ def test_each_step_of_an_episode_gives_the_hidden_states_of_its_newest_token():
 
 @pytest.mark.parametrize("budget", [1, 2, 7, 50, 333, 1000])
 def test_the_length_is_read_from_the_time_at_every_step(budget, monkeypatch):
-    extractor = TrajectoryExtractor(spaces.Box(-1, 1, (budget + 1, 1, 4)), **SHAPE)
+    extractor = TrajectoryExtractor(TokenSpace(PaperTokens(), budget, (budget + 1, 1)), **SHAPE)
     lengths = []
     monkeypatch.setattr(agents.pop.extractor, "last_hidden", lambda _, tokens, length: lengths.append(length) or tokens)
     time = (torch.arange(budget + 1) / budget).to(torch.float32)
     observations = torch.zeros(budget + 1, budget + 1, 1, 4)
-    observations[..., TIME] = torch.tril(time.expand(budget + 1, -1))[..., None]
+    observations[..., PaperTokens.features.index(TIME)] = torch.tril(time.expand(budget + 1, -1))[..., None]
     extractor(observations)
     torch.testing.assert_close(lengths[0], torch.arange(budget + 1) + 1)
 
@@ -70,3 +72,34 @@ def test_token_observations_are_refused():
     env = gymnasium.make("POP-v0", observation="token")
     with pytest.raises(ValueError, match='make the environment with observation="trajectory"'):
         TrajectoryExtractor(env.observation_space)
+
+
+@pytest.mark.parametrize(("norm_obs", "clip_obs"), [(True, 10.0), (True, 1.0), (False, 10.0)])
+def test_observations_that_a_wrapper_has_scaled_are_refused(norm_obs, clip_obs):
+    env = GymnasiumVecEnv(gymnasium.make_vec("POP-v0", num_envs=4, budget=5))
+    env = VecNormalize(env, norm_obs=norm_obs, clip_obs=clip_obs)
+    options = {"features_extractor_class": TrajectoryExtractor, "features_extractor_kwargs": SHAPE}
+    model = PPO("MlpPolicy", env, n_steps=5, batch_size=20, n_epochs=1, policy_kwargs=options, device="cpu")
+    if not norm_obs:
+        model.learn(20)
+        return
+    with pytest.raises(ValueError, match="a wrapper that scales observations"):
+        model.learn(20)
+
+
+def test_a_space_that_names_no_features_is_refused():
+    env, _ = made(budget=4)
+    plain = gymnasium.spaces.Box(-1, 1, env.observation_space.shape)
+    with pytest.raises(ValueError, match="whose space names its features"):
+        TrajectoryExtractor(plain)
+
+
+def test_sb3_trains_in_double_precision():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        env = GymnasiumVecEnv(gymnasium.make_vec("POP-v0", num_envs=4, budget=5))
+        options = {"features_extractor_class": TrajectoryExtractor, "features_extractor_kwargs": SHAPE}
+        PPO("MlpPolicy", env, n_steps=5, batch_size=20, n_epochs=1, policy_kwargs=options, device="cpu").learn(20)
+    finally:
+        torch.set_default_dtype(before)

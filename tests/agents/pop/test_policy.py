@@ -7,7 +7,7 @@ from agents.pop.policy import TrajectoryPolicy
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
 HEADS = list(DISTRIBUTIONS)
-SCOUT, NEWTON = -2, -1  # features of the token that are actions
+SURROGATE, TRUST_REGION = -2, -1  # features of the token that are actions
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "mixing"])
@@ -18,7 +18,7 @@ def mixing(request):
 def tokens_of(batch, steps, dim, features=7):
     torch.manual_seed(5)
     tokens = torch.randn(batch, steps, dim, features)
-    tokens[..., [SCOUT, NEWTON]] = torch.rand(batch, steps, dim, 2) * 2 - 1
+    tokens[..., [SURROGATE, TRUST_REGION]] = torch.rand(batch, steps, dim, 2) * 2 - 1
     return tokens
 
 
@@ -29,10 +29,10 @@ def close(a, b):
 @torch.no_grad()
 def played(policy, tokens, deterministic=False):
     """Actions, values and log-probabilities (batch, steps, ...), one token after the other."""
-    cache = policy.new_cache(len(tokens), tokens.shape[2], tokens.shape[1])
+    cache = policy.network.new_cache(len(tokens), tokens.shape[2], tokens.shape[1])
     records = []
     for token in tokens.unbind(1):
-        distribution, values = policy.step(token, cache)
+        distribution, values = policy.network.step(token, cache)
         actions = distribution.get_actions(deterministic)
         records.append((actions, values, distribution.log_prob(actions)))
     return tuple(torch.stack(part, 1) for part in zip(*records, strict=True))
@@ -139,26 +139,26 @@ def test_permuted_coordinates_permute_the_actions_and_leave_the_value(policy_of,
     assert (actions - actions[..., order]).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("head", ["mixture", "unscouted"])
+@pytest.mark.parametrize("head", ["mixture", "unguided_jumps"])
 def test_an_untrained_mixture_makes_the_quasi_newton_step(policy_of, head):
     policy, tokens = policy_of(head=head, spread=0.0), tokens_of(50, 4, 2)
     actions = played(policy, tokens, deterministic=True)[0]
-    assert (actions - tokens[..., NEWTON]).abs().max() < 0.15
+    assert (actions - tokens[..., TRUST_REGION]).abs().max() < 0.15
 
 
 @torch.no_grad()
-def test_an_untrained_mixture_that_jumps_goes_where_the_scout_says(policy_of):
+def test_an_untrained_mixture_that_jumps_goes_where_the_surrogate_says(policy_of):
     policy, tokens = policy_of(spread=0.0), tokens_of(50, 1, 2)
-    policy.action_net.bias[-1] = 9.0  # the logit of a jump
+    policy.network.action_net.bias[-1] = 9.0  # the logit of a jump
     actions = played(policy, tokens, deterministic=True)[0]
-    assert (actions - tokens[..., SCOUT]).abs().max() < 0.15
+    assert (actions - tokens[..., SURROGATE]).abs().max() < 0.15
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_coordinate_changes_the_actions_of_others_only_where_they_mix(policy_of, head, mixing):
     policy, tokens = policy_of(3, head=head, mixing=mixing, spread=0.3), tokens_of(4, 6, 3)
     # Whether a mixture steps or jumps is for all coordinates together: here it steps.
-    policy.action_net.weight.data[-1], policy.action_net.bias.data[-1] = 0.0, -1.0
+    policy.network.action_net.weight.data[-1], policy.network.action_net.bias.data[-1] = 0.0, -1.0
     other = tokens.clone()
     other[:, 2:, 1] += 1
     (actions, *_), (changed, *_) = (played(policy, t, deterministic=True) for t in (tokens, other))
@@ -170,7 +170,7 @@ def test_a_coordinate_changes_the_actions_of_others_only_where_they_mix(policy_o
 
 def test_gradients_reach_every_weight(policy_of, mixing):
     policy, tokens = policy_of(mixing=mixing), tokens_of(4, 6, 2)
-    values, log_probs, _ = policy.evaluate_actions(tokens, tokens[..., NEWTON])
+    values, log_probs, _ = policy.evaluate_actions(tokens, tokens[..., TRUST_REGION])
     (values.sum() + log_probs.sum()).backward()
     assert all(weights.grad.abs().sum() > 0 for weights in policy.parameters())
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.training.validation import ADAM_LEARNING_RATE, NUM_FUNCTIONS, ValidationSet
-from pop_envs import BoxObjective, PriorFunctions
+from agents.training.validation import ADAM, NUM_FUNCTIONS, ValidationSet
+from pop_envs import BoxObjective, POPTask, PriorFunctions
 from pop_envs.objectives.gp_prior import PRIORS, GPPrior
 from pop_envs.pop.tokens import TOKENS
-from pop_optimizer.ask_tell import Optimizer
+from pop_optimizer.ask_tell import POPPolicy
 
 
 def set_of(prior="gp", budget=20, size=12, dim=2):
@@ -96,15 +96,16 @@ def test_a_solved_function_scores_full_marks():
 
 
 def test_adam_is_adam():
+    b1, b2 = ADAM["beta1"], ADAM["beta2"]
     starts = [0.9, -0.6]
     values = parabolas(starts, budget=6).adam()
     for start, row in zip(starts, values.tolist(), strict=True):
         x, m, v = start, 0.0, 0.0
         for t in range(7):
             assert row[t] == pytest.approx(x**2, rel=1e-6)
-            m, v = 0.9 * m + 0.1 * 2 * x, 0.999 * v + 0.001 * (2 * x) ** 2
+            m, v = b1 * m + (1 - b1) * 2 * x, b2 * v + (1 - b2) * (2 * x) ** 2
             k = t + 1
-            x -= ADAM_LEARNING_RATE * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+            x -= ADAM["learning_rate"] * (m / (1 - b1**k)) / (np.sqrt(v / (1 - b2**k)) + 1e-8)
 
 
 def test_adam_stays_in_the_box():
@@ -157,7 +158,7 @@ def test_the_starts_of_random_search_stay_where_they_are():
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_policys_runs_are_fixed_across_calls(policy_of, deterministic):
     policy = policy_of(num_features=len(TOKENS["full"].features))
-    chosen, optimizer = set_of(), Optimizer(policy, "signed", "full")
+    chosen, optimizer = set_of(), POPPolicy(policy.network, POPTask(step_rule="signed", tokens="full"))
     values = chosen.policy(optimizer, deterministic)
     torch.rand(5)
     assert torch.equal(chosen.policy(optimizer, deterministic), values)
