@@ -1,4 +1,4 @@
-"""Judges policies on functions of the priors that no training sees: ``python -m agents.evaluate runs/full-0``."""
+"""Evaluates policies on functions of the priors that no training sees: ``python -m agents.evaluate runs/full-0``."""
 
 from __future__ import annotations
 

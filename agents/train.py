@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
-    """Trains a policy, leaves a checkpoint in ``config.folder``, and judges it.
+    """Trains a policy, leaves a checkpoint in ``config.folder``, and evaluates it.
 
     Returns:
         Scores by validation set and method.
@@ -58,12 +58,15 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     """
     _check_device(config.device)
     _check_folder(config)
-    threads = torch.get_num_threads()
+    # SB3 draws from the global generators, which are the caller's, as the number of threads is.
+    threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     try:
         return _train(config)
     finally:
         torch.set_num_threads(threads)
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:

@@ -136,7 +136,7 @@ class Study:
 
 
 def run(study: Study, console: Console | None = None) -> pd.DataFrame:
-    """Trains and judges what ``study.out`` does not hold yet and merges all of it into ``ablations.csv``.
+    """Trains and evaluates what ``study.out`` does not hold yet and merges all of it into ``ablations.csv``.
 
     Args:
         study: What to run.

@@ -116,7 +116,8 @@ class EpisodicPPO(PPO):
         assert isinstance(obs, np.ndarray)
         assert isinstance(rollout_buffer, EpisodeRolloutBuffer)
         # Turns of training may differ in their budget, and SB3 asks for a constructor's number of steps.
-        n_rollout_steps = int(env.get_attr("budget")[0])
+        budgets = np.array(env.get_attr("budget"))
+        n_rollout_steps = int(budgets[0])
         rollout_buffer.fit(n_rollout_steps, env.num_envs, obs.shape[1:])
         self.batch_size = n_rollout_steps * self.batch_episodes * env.num_envs // self.n_envs
         self._last_obs = None  # an episode that is broken off is not gone on with: `learn` resets then
@@ -126,7 +127,7 @@ class EpisodicPPO(PPO):
         starts = np.ones(env.num_envs, dtype=bool)
         cache = self.policy.network.new_cache(env.num_envs, obs.shape[1], n_rollout_steps)
         for step in range(n_rollout_steps):
-            _check_times(obs[..., time], step)
+            _check_times(obs[..., time], step, budgets)
             with torch.no_grad():
                 distribution, values = self.policy.network.step(torch.as_tensor(obs, device=self.device), cache)
                 actions = distribution.sample()
@@ -154,10 +155,9 @@ class EpisodicPPO(PPO):
         return True
 
 
-def _check_times(times: np.ndarray, step: int) -> None:
-    """Refuses tokens that are not of this step, whose time is 0 or the step over some budget."""
-    budgets = step / np.where(times > 0, times, np.inf)
-    if (step == 0 and times.any()) or np.abs(budgets - np.maximum(budgets.round(), min(step, 1))).max() > 0.01:
+def _check_times(times: np.ndarray, step: int, budgets: np.ndarray) -> None:
+    """Refuses tokens whose times (num_envs, dim) are not those of this step and of the budgets (num_envs,)."""
+    if not np.allclose(times, step / budgets[:, None], rtol=0, atol=1e-2 / budgets.max()):
         raise ValueError(
             f"expected tokens of step {step}, whose time is {step} over the budget, got {np.unique(times)}: a wrapper "
             "that changes observations changes proposed actions too, leave it out"

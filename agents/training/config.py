@@ -15,7 +15,7 @@ from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Trains a POP policy on random functions and judges it on functions it has not seen."""
+    """Trains a POP policy on random functions and evaluates it on functions it has not seen."""
 
     preset: Annotated[str, tyro.conf.Suppress] = "quick"
     """Name of the configuration, and of the run's folder."""

@@ -5,8 +5,8 @@ from agents.training.validation import ValidationSet
 from pop_optimizer.checkpoint import load_checkpoint
 
 
-def judged(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr("sys.argv", ["judge", *map(str, arguments)])
+def evaluated(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["evaluate", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "200")
     main()
     return capsys.readouterr().out
@@ -23,7 +23,7 @@ def test_scores_are_those_of_the_validation_set(checkpoint):
 
 
 def test_the_command_prints_each_policy_on_each_prior(checkpoint, monkeypatch, capsys):
-    printed = judged(monkeypatch, capsys, checkpoint, "--size", 6, "--budget", 5, "--dim", 3)
+    printed = evaluated(monkeypatch, capsys, checkpoint, "--size", 6, "--budget", 5, "--dim", 3)
     rows = [line for line in printed.splitlines() if "│" in line]
     assert len(rows) == 2 * 4
     assert sum("sampled" in row for row in rows) == 2
@@ -35,12 +35,12 @@ def test_the_command_prints_each_policy_on_each_prior(checkpoint, monkeypatch, c
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
-        judged(monkeypatch, capsys, tmp_path)
+        evaluated(monkeypatch, capsys, tmp_path)
     assert "no checkpoint at" in capsys.readouterr().out
 
 
 def test_functions_that_do_not_exist_are_refused(checkpoint, monkeypatch, capsys):
     for setting, value in (("--first", -1), ("--size", 0)):
         with pytest.raises(SystemExit, match="2"):
-            judged(monkeypatch, capsys, checkpoint, setting, value)
+            evaluated(monkeypatch, capsys, checkpoint, setting, value)
         assert f"{setting[2:]} must be" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 import json
+import os
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +69,10 @@ def weights_of(folder):
     return load_checkpoint(folder)[0].network.state_dict()
 
 
+def mixes(policy):
+    return all(block.mix is not None for block in policy.network.transformer.blocks)
+
+
 def history_of(folder):
     return [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
 
@@ -121,8 +127,8 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
 def test_a_training_in_several_dimensions(tmp_path):
     config = replace(TINY, **SEVERAL, out=tmp_path, functions=20)
     train(config)
-    _, card = load_checkpoint(config.folder)
-    assert (card.dims, card.functions, card.policy["mixing"]) == ((2, 3), 20, False)
+    optimizer, card = load_checkpoint(config.folder)
+    assert (card.dims, card.functions, mixes(optimizer), card.policy["mixing"]) == ((2, 3), 20, False, False)
     assert [entry["functions"] for entry in history_of(config.folder)] == [0, 20]
     events = events_of(config.folder)
     steps = {tag: [event.step // 6 for event in events.Scalars(tag)] for tag in ("rollout/return", "rollout/return_3d")}
@@ -312,9 +318,9 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch,
         main(command[3:])
     assert resumed == [replace(config, resume=True)]
     main(command[3:])
-    _, card = load_checkpoint(config.folder)
+    optimizer, card = load_checkpoint(config.folder)
     assert (card.functions, card.dims) == (counts[1], config.dims)
-    assert card.policy["mixing"] == config.mixing
+    assert mixes(optimizer) == card.policy["mixing"] == config.mixing
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
@@ -432,9 +438,11 @@ def test_a_device_that_is_not_there_is_refused(capsys, tmp_path, device):
     assert f"--device must be one that PyTorch can use here, got '{device}'" in said
 
 
-def test_a_file_is_no_folder_of_runs(capsys, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert "--out must be a folder" in refused(capsys, "--out", str(tmp_path / "file"))
+@pytest.mark.parametrize("name", ["file", "[file]", "[red]"])
+def test_a_file_is_no_folder_of_runs(capsys, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("")
+    assert f"--out must be a folder, and {name} is a file" in refused(capsys, "--out", name)
 
 
 @pytest.mark.parametrize(
@@ -453,8 +461,38 @@ def test_settings_that_cannot_be_gone_on_with_are_refused(capsys, tmp_path, cont
     assert message in refused(capsys, "--resume", "--out", str(tmp_path))
 
 
-def test_the_number_of_threads_is_left_as_it_was(trained):
-    assert torch.get_num_threads() == 1  # as conftest.py sets it
+@pytest.mark.parametrize(("threads", "used"), [(1, 1), (3, 3), (0, os.cpu_count())])
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_the_number_of_threads_is_left_as_it_was(tmp_path, monkeypatch, threads, used, error):
+    during = []
+
+    def trained(config):
+        during.append(torch.get_num_threads())
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(agents.train, "_train", trained)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(error) if error else nullcontext():
+            train(replace(TINY, out=tmp_path, threads=threads))
+        assert (during, torch.get_num_threads()) == ([used], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_belongs_to_the_process_is_left_as_it_was(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        train(replace(TINY, out=tmp_path))
+        assert torch.get_num_threads() == before + 1
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

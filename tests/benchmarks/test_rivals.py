@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import optimize
 
-import agents
+import pop_optimizer
 from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import vlse_problem
 from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW
@@ -279,7 +279,7 @@ def test_the_population_of_differential_evolution_is_a_share_of_the_budget():
     assert not np.array_equal(low[20], high[20])
 
 
-def test_pop_goes_through_agents_minimize(monkeypatch):
+def test_pop_goes_through_minimize(monkeypatch):
     asked = {}
     budget = budget_of("pop")
 
@@ -292,7 +292,7 @@ def test_pop_goes_through_agents_minimize(monkeypatch):
             assert np.isscalar(value)
             assert gradient.shape == (2,)
 
-    monkeypatch.setattr(agents, "minimize", minimize, raising=False)
+    monkeypatch.setattr(pop_optimizer, "minimize", minimize, raising=False)
     points, _ = trajectory("pop", quadratic(1.0, 1.0), START[2], checkpoint="somewhere")
     assert len(points) == budget + 1
     assert asked == {"bounds": [(-1.0, 1.0)] * 2, "jac": True, "budget": budget, "checkpoint": "somewhere"}

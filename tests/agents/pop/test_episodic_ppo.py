@@ -323,9 +323,25 @@ def test_episodes_that_end_unevenly_are_refused(budgets, message):
         model_of(DummyVecEnv(makers)).learn(8)
 
 
+class Scaled(VecEnvWrapper):
+    """Observations that are a factor, or one for each feature, times what the environment gave."""
+
+    def __init__(self, venv, factor):
+        super().__init__(venv)
+        self.factor = np.float32(factor)
+
+    def reset(self):
+        return self.factor * self.venv.reset()
+
+    def step_wait(self):
+        obs, *rest = self.venv.step_wait()
+        return self.factor * obs, *rest
+
+
 def test_episodes_that_last_longer_than_the_budget_are_refused():
     env = env_of()
     env.env.budget = 3
+    env = Scaled(env, [4 / 3, 1, 1, 1])  # the times are those of the budget that it tells
     with pytest.raises(RuntimeError, match=r"exactly 3 steps.* 0 of 6 ended after 3"):
         model_of(env).learn(8)
 
@@ -393,19 +409,10 @@ def test_normalized_observations_are_refused():
     EpisodicPPO(TrajectoryPolicy, env, batch_episodes=2, policy_kwargs=TINY, device="cpu").learn(16)
 
 
-class Doubled(VecEnvWrapper):
-    """Observations that are not what the environment gave."""
-
-    def reset(self):
-        return 2 * self.venv.reset()
-
-    def step_wait(self):
-        obs, *rest = self.venv.step_wait()
-        return 0.7 * obs, *rest
-
-
-def test_observations_that_a_wrapper_has_changed_are_refused():
-    model = EpisodicPPO(TrajectoryPolicy, Doubled(small_env(tokens="full")), policy_kwargs=TINY, device="cpu")
+@pytest.mark.parametrize("factor", [0.5, 0.7, 2.0])
+def test_observations_that_a_wrapper_has_changed_are_refused(factor):
+    env = Scaled(small_env(tokens="full"), factor)
+    model = EpisodicPPO(TrajectoryPolicy, env, policy_kwargs=TINY, device="cpu")
     with pytest.raises(ValueError, match="a wrapper that changes observations changes proposed actions too"):
         model.learn(16)
 
