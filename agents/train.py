@@ -99,7 +99,7 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
 
 def _check_device(name: str) -> None:
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()  # which the meta device has no answer to
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"--device must be one that PyTorch can use here, got {name!r} ({reason})") from error

@@ -432,7 +432,7 @@ def test_errors_of_a_training_are_told_without_a_traceback(trained, capsys):
     assert "holds a run" in refused(capsys, "--seed", "4", "--out", str(config.out))
 
 
-@pytest.mark.parametrize("device", ["foo", *([] if torch.cuda.is_available() else ["cuda"])])
+@pytest.mark.parametrize("device", ["foo", "meta", *([] if torch.cuda.is_available() else ["cuda"])])
 def test_a_device_that_is_not_there_is_refused(capsys, tmp_path, device):
     said = refused(capsys, "--device", device, "--out", str(tmp_path))
     assert f"--device must be one that PyTorch can use here, got '{device}'" in said
