@@ -54,7 +54,8 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     Raises:
         FileExistsError: If the folder holds a run already and ``config.resume`` is not set.
         FileNotFoundError: If there is nothing to resume.
-        ValueError: If the run to resume was made with other settings.
+        ValueError: If the run to resume was made with other settings or by an earlier version, or the device or
+            the folder cannot be used.
     """
     _check_device(config.device)
     _check_folder(config)

@@ -18,6 +18,9 @@ from pop_optimizer.checkpoint import write_atomically
 
 Engine = Literal["joblib", "ray"]
 
+RESUMABLE = "Stopped. Everything finished so far is kept: the same command goes on from here."
+"""What a command says of its jobs after Ctrl-C."""
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -111,10 +114,6 @@ def _on_ray(run: Callable[[Any], Any], jobs: Sequence[Any], processes: int) -> I
         except ray.exceptions.WorkerCrashedError:
             result = ProcessDied("the process that ran it died")
         yield i, result
-
-
-RESUMABLE = "Stopped. Everything finished so far is kept: the same command goes on from here."
-"""What a command says of its jobs after Ctrl-C."""
 
 
 def demand_same_settings(path: Path, settings: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """One thread for small batches, without touching the setting that the user made.
 
 PyTorch's threads wait for each other by spinning: on tensors as small as those of a single run they gain
-nothing, and where other processes keep the cores busy they cost fifty times the work.
+nothing, and where another process keeps a core busy they make it several times as long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from functools import cache
 import torch
 from threadpoolctl import LibController, ThreadpoolController
 
-SMALL = 64  # runs: more can use several threads
+SMALL = 64
+"""Runs in a batch, up to which a second idle core saves at most a seventh of the time, in 2-D and 10-D; from 256 on
+it saves a tenth to a third."""
 
 
 @cache

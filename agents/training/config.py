@@ -122,7 +122,7 @@ class TrainConfig:
 
 
 PRESETS = {
-    "quick": ("At most 15 minutes on two cores.", TrainConfig()),
+    "quick": ("Twelve minutes on one core.", TrainConfig()),
     "paper": (
         "The paper's: eq. 4 and 6, its four quantities, its prior (eq. 8-10).",
         TrainConfig(

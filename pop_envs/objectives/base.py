@@ -90,11 +90,7 @@ def evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: If the objective returns other shapes.
     """
     y, g = objective.value_and_grad(x.clone())
-    if y.shape != x.shape[:1] or g.shape != x.shape:
-        raise ValueError(
-            f"the objective must return values {tuple(x.shape[:1])} and gradients {tuple(x.shape)}, "
-            f"got {tuple(y.shape)} and {tuple(g.shape)}"
-        )
+    _check_shapes(tuple(x.shape), tuple(y.shape), tuple(g.shape))
     return y.detach().to(x, copy=True), g.detach().to(x, copy=True)
 
 
@@ -149,17 +145,22 @@ class BoxObjective(Objective):
         return torch.from_numpy(y).to(x.device), torch.from_numpy(g).to(x.device)
 
     def evaluate_own(self, own: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """As ``value_and_grad``, at points (batch, dim) in own coordinates and in NumPy."""
+        """Values (batch,) and gradients (batch, dim) with respect to the unit box, at own points (batch, dim).
+
+        Raises:
+            ValueError: If the wrapped function returns other shapes.
+        """
         # Copies: a function may keep one array for all of its answers.
         y, g = (np.array(answer, dtype=np.float64) for answer in self._value_and_grad(own))
-        if y.shape != own.shape[:1] or g.shape != own.shape:
-            raise ValueError(
-                f"the objective must return values {own.shape[:1]} and gradients {own.shape}, "
-                f"got {y.shape} and {g.shape}"
-            )
+        _check_shapes(own.shape, y.shape, g.shape)
         with np.errstate(over="ignore", invalid="ignore"):
             return y, g * self._half_width
 
     def values_on(self, points: Tensor) -> Tensor:
         """See ``Objective``."""
         return self.value_and_grad(points)[0][None]
+
+
+def _check_shapes(x: tuple[int, ...], y: tuple[int, ...], g: tuple[int, ...]) -> None:
+    if y != x[:1] or g != x:
+        raise ValueError(f"the objective must return values {x[:1]} and gradients {x}, got {y} and {g}")

@@ -42,12 +42,12 @@ class POPNetwork(nn.Module):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        self.head = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)]
-        if proposed is None and any(self.head.guided):
+        self._distribution = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)]
+        if proposed is None and any(self._distribution.guided):
             raise ValueError(f'head="{head}" follows proposed actions: it needs tokens="full"')
-        self.proposed = list(proposed or (0, 0))
+        self._proposed = list(proposed or (0, 0))  # a head that follows none takes any two, and reads neither
         self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, device)
-        self.action_net = self.head.head(width, device)
+        self.action_net = self._distribution.head(width, device)
         self.value_net = nn.Linear(width, 1, device=device, dtype=torch.float32)
 
     def new_cache(self, batch: int, dim: int, length: int) -> Cache:
@@ -75,7 +75,7 @@ class POPNetwork(nn.Module):
 
     def distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
         """Action distribution at hidden states (batch, dim, width), after tokens (batch, dim, features)."""
-        return self.head().given(self.action_net(h), token[..., self.proposed])
+        return self._distribution().given(self.action_net(h), token[..., self._proposed])
 
     def values(self, h: Tensor) -> Tensor:
         """Values (...,) at hidden states (..., dim, width)."""
