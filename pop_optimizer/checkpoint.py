@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pop_envs.pop.task import POPTask
-from pop_envs.pop.tokens import SURROGATE, TRUST_REGION
 from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.networks.distributions import DISTRIBUTIONS
 from pop_optimizer.networks.pop import POPNetwork
 
 FORMAT = 2
@@ -77,8 +77,7 @@ class Card:
     def network(self, device: torch.device | str = "cpu") -> POPNetwork:
         """The untrained network that the card describes."""
         features = self.task.make_tokens().features
-        named = SURROGATE in features and TRUST_REGION in features
-        proposed = (features.index(SURROGATE), features.index(TRUST_REGION)) if named else None
+        proposed = [features.index(name) for name in DISTRIBUTIONS[self.policy["head"]].follows]
         return POPNetwork(len(features), proposed, **self.policy, device=device)
 
 

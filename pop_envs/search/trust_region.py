@@ -40,6 +40,8 @@ class TrustRegion:
         outcome: Of the newest point: 1 accepted, 0 rejected, -1 restarted (batch,).
         radius: Longest step (batch,).
         extrapolation: Length of the next step where the function curved down along the last, else 0 (batch,).
+        accepts: Points accepted since the start (batch,).
+        rejects: Points rejected since the last one that was accepted (batch,).
         curvature: The inverse Hessian's estimate.
     """
 
@@ -51,6 +53,8 @@ class TrustRegion:
     outcome: Tensor
     radius: Tensor
     extrapolation: Tensor
+    accepts: Tensor
+    rejects: Tensor
     curvature: QuasiNewton
 
     @classmethod
@@ -63,14 +67,18 @@ class TrustRegion:
         downhill = -g.sign()
         step = _FAR * (downhill - x) * downhill.abs()
         curvature = QuasiNewton.start(g, torch.linalg.vector_norm(step, dim=-1) if far else _near(g))
-        region = cls(x, y, g, x, zero, zero - 1, zero + _LONGEST, zero, curvature)
+        region = cls(x, y, g, x, zero, zero - 1, zero + _LONGEST, zero, zero, zero, curvature)
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
 
+    def leads_to(self, x: Tensor) -> Tensor:
+        """Whether points (batch, dim) are near enough to the proposals to count as steps (batch,)."""
+        reach = _longest_entry(self.proposal - self.x)
+        return _longest_entry(x - self.proposal) <= 2 * reach + _WALL
+
     def update(self, x: Tensor, y: Tensor, g: Tensor, valid: Tensor) -> None:
         """Takes note of new points; shapes as in ``start``, and ``valid`` (batch,) where values mean something."""
-        reach = _longest_entry(self.proposal - self.x)
-        restarted = _longest_entry(x - self.proposal) > 2 * reach + _WALL
+        restarted = ~self.leads_to(x)
         y = y.masked_fill(~valid, torch.inf)
         accepted = (y < self.y) | self.y.isinf()  # anything is better than an iterate without a value
         s = x - self.x
@@ -81,11 +89,13 @@ class TrustRegion:
         self.radius = torch.where(accepted, (_GROW * length).clamp(max=_LONGEST), _SHRINK * length)
         self.extrapolation = (_EXTRAPOLATE * length).masked_fill(~accepted | curves_up, 0.0)
         self.outcome = accepted.to(y.dtype)
+        self.accepts, self.rejects = self.accepts + self.outcome, (self.rejects + 1).masked_fill(accepted, 0.0)
         if restarted.any():
             self.curvature.restart(restarted, g, _near(g))
             self.radius = self.radius.masked_fill(restarted, _LONGEST)
             self.extrapolation = self.extrapolation.masked_fill(restarted, 0.0)
             self.outcome = self.outcome.masked_fill(restarted, -1.0)
+            self.accepts, self.rejects = (count.masked_fill(restarted, 0.0) for count in (self.accepts, self.rejects))
         moved = accepted | restarted
         self.y = torch.where(moved, y, self.y)
         self.x = torch.where(moved[:, None], x, self.x)
