@@ -122,8 +122,7 @@ class Study:
 
     def config(self, variant: Variant, seed: int) -> TrainConfig:
         """The training of a variant from a seed."""
-        return replace(
-            BASE,
+        return BASE.changed(
             preset=variant.name,
             seed=seed,
             functions=ENDLESS,
@@ -180,7 +179,9 @@ def _identity(study: Study) -> dict[str, Any]:
 
 def _validation_sets(study: Study) -> dict[tuple[str, int], ValidationSet]:
     """The functions to evaluate on, by prior and dimension."""
-    sets = {(prior, dim): ValidationSet.of(prior, BASE.budget, study.size, dim) for prior in PRIORS for dim in DIMS}
+    sets = {
+        (prior, dim): ValidationSet.of(prior, BASE.task.budget, study.size, dim) for prior in PRIORS for dim in DIMS
+    }
     for functions in sets.values():
         _ = functions.minimum, functions.median  # they take long: here once, and not again in every process
     return sets

@@ -70,7 +70,7 @@ class Clock(BaseCallback):
     @property
     def functions(self) -> int:
         """Functions seen so far."""
-        return self.model.num_timesteps // self.config.budget
+        return self.model.num_timesteps // self.config.task.budget
 
     @property
     def progress(self) -> float:
@@ -173,12 +173,10 @@ class Validation(BaseCallback):
             seed=config.seed,
             functions=self.clock.functions,
             seconds=round(self.clock.seconds, 1),
-            budget=config.budget,
+            task=config.task,
+            prior=config.task.make_prior().record(),
             dims=config.dims,
-            step_rule=config.task.record()["step_rule"],
-            tokens=config.task.record()["tokens"],
             policy=self.model.policy.shape,
-            prior=config.prior_card(),
             validation={name: score._asdict() for name, score in scores.items()},
         )
         save_checkpoint(self.folder, self.model.policy.network, card)
