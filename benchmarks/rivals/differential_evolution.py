@@ -6,7 +6,7 @@ import numpy as np
 from scipy import optimize
 from scipy.stats.qmc import LatinHypercube
 
-from benchmarks.budget import Array, Evaluate
+from benchmarks.budget import Array, Evaluate, values_only
 
 
 def differential_evolution(
@@ -39,12 +39,8 @@ def differential_evolution(
     members = min(max(5, int(share * (budget + 1))), max(5, 15 * len(x0)))
     population = 2.0 * LatinHypercube(len(x0), rng=rng).random(members) - 1.0
     population[0] = x0
-
-    def value(x: Array) -> float:
-        return evaluate(x)[0]
-
     optimize.differential_evolution(
-        value,
+        values_only(evaluate),
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         init=population,
         maxiter=budget + 1,  # more than the budget allows
