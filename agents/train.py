@@ -86,7 +86,7 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
             reset_num_timesteps=not config.resume,
         )
     except KeyboardInterrupt:
-        bar.stop()
+        bar.on_training_end()  # leaves the terminal as it was
         validation.save({})
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise

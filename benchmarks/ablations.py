@@ -159,11 +159,11 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
     ):
         if isinstance(result, ProcessDied):
             raise RuntimeError(f"{config.folder} could not be trained: {result}")
-    rows = [
-        {"group": variant.group, "variant": variant.name, "seed": seed, **_result(study.config(variant, seed))}
-        for variant in chosen
-        for seed in study.seeds
-    ]
+    rows = []
+    for variant in chosen:
+        for seed in study.seeds:
+            result = json.loads((study.config(variant, seed).folder / RESULT).read_text("utf-8"))
+            rows.append({"group": variant.group, "variant": variant.name, "seed": seed, **result})
     results = pd.DataFrame(rows)
     write_atomically(study.out / "ablations.csv", results.to_csv(index=False).encode())
     return results
@@ -198,10 +198,6 @@ def _run_one(config: TrainConfig, sets: dict[tuple[str, int], ValidationSet]) ->
     result = {"functions": card.functions}
     result |= {column: getattr(scores[prior, dim], measure) for column, (prior, dim, measure) in MEASURES.items()}
     write_atomically(config.folder / RESULT, json.dumps(result, indent=2).encode() + b"\n")
-
-
-def _result(config: TrainConfig) -> dict[str, float]:
-    return json.loads((config.folder / RESULT).read_text("utf-8"))
 
 
 def over_seeds(results: pd.DataFrame) -> pd.DataFrame:

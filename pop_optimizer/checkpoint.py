@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,16 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used, and why."""
 
 
-def _versions() -> dict[str, str]:
+def versions(*names: str) -> dict[str, str]:
+    """Versions of those packages among ``names`` that are installed."""
     found = {}
-    for name in ("pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3"):
-        with suppress(PackageNotFoundError):  # the last one is only needed for training
+    for name in names:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+_versions = partial(versions, "pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3")
 
 
 @dataclass(frozen=True)

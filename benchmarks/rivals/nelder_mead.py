@@ -23,13 +23,8 @@ def nelder_mead(
     The first is from the start, the others, each after the one before has converged, from uniformly random
     points: as ``lbfgsb_restarts``, and for its reason, that no part of the budget is wasted.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The start (dim,).
-        budget: Number of steps T.
-        rng: Draws the points of the restarts.
-        simplex_size: Length of the edges, along the axes, of the first simplex, in half widths of the box, below 2.
-            None is SciPy's: five percent of each coordinate.
+    ``simplex_size`` is the length of the edges, along the axes, of the first simplex, in half widths of the box, below
+    2. None is SciPy's: five percent of each coordinate.
     """
     while True:  # ends with BudgetExhausted: each descent evaluates at least its first simplex
         # SciPy turns corners beyond the upper bounds inwards.
