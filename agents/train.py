@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +74,19 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     assert isinstance(model.learning_rate, WarmCosine)
     clock = Clock(config, model.learning_rate, before=seconds)
     policy = POPPolicy(model.policy.network, config.task)
-    sets = {name: ValidationSet.of(name, config.budget) for name in PRIORS}
+    sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
     validation = Validation(clock, policy, sets)
     bar = ProgressBar(clock)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
     console.print(f"Training in {config.folder}; watch it with: tensorboard --logdir {config.out}")
     try:
         model.learn(
-            config.functions * config.budget - model.num_timesteps,
+            config.functions * config.task.budget - model.num_timesteps,
             callback=CallbackList([clock, RolloutStatistics(clock), validation, bar]),
             reset_num_timesteps=not config.resume,
         )
     except KeyboardInterrupt:
-        bar.stop()
+        bar.on_training_end()  # leaves the terminal as it was
         validation.save({})
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
@@ -142,9 +141,9 @@ def _kept(path: Path) -> dict[str, Any]:
 
 def _command(config: TrainConfig) -> str:
     """The command line that stands for ``config``, but for its ``resume``."""
-    usual = asdict(PRESETS.get(config.preset, PRESETS["quick"])[1])
+    usual = PRESETS.get(config.preset, PRESETS["quick"])[1].settings()
     words = ["python", "-m", "agents.train", config.preset]
-    for name, value in asdict(config).items():
+    for name, value in config.settings().items():
         if name == "resume" or value == usual[name]:
             continue
         option = name.replace("_", "-")
@@ -165,11 +164,7 @@ def _vector_env(config: TrainConfig, dim: int) -> POPVectorEnv:
     return POPVectorEnv(
         max(1, share) * (config.episodes // config.batch_episodes),
         dim=dim,
-        budget=config.budget,
-        prior=config.prior,
-        reward=config.reward,
-        step_rule=config.step_rule,
-        tokens=config.tokens,
+        **vars(config.task),
         observation="token",
         device=config.device,
     )
