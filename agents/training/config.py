@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,10 +10,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pop_envs.checks import positive_int
-from pop_envs.pop.task import POPTask
+from pop_envs.pop.task import POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
-_TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="full")
+_TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,15 @@ class TrainConfig:
 
     task: Annotated[POPTask, tyro.conf.arg(name="")] = _TASK
     """What is trained on."""
+    priors: tuple[PriorLike, ...] = ()
+    """Priors, of which one is drawn for each update, if there are more than the task's; named twice, twice as often."""
     dims: tuple[int, ...] = (2,)
-    """Numbers of coordinates of the functions: an update of each in turn."""
+    """Numbers of coordinates, drawn likewise."""
+    budgets: tuple[int, ...] = ()
+    """Budgets, drawn likewise, if there are more than the task's."""
 
-    head: Literal["gaussian", "mixture", "unguided_jumps", "free"] = "mixture"
-    """Distribution of the actions: a Gaussian, or a mixture of steps and jumps that follow proposals, or do not."""
+    head: Literal[*DISTRIBUTIONS] = "options"  # type: ignore[valid-type]
+    """Distribution of actions: a Gaussian, mixtures of steps and jumps, or a choice of exact steps and jumps."""
     width: int = 64
     """Size of the transformer's hidden states."""
     depth: int = 1
@@ -77,8 +82,9 @@ class TrainConfig:
             positive_int(name, getattr(self, name))
         if not self.dims:
             raise ValueError("dims must name at least one number of coordinates")
-        for dim in self.dims:
-            positive_int("dims", dim)
+        for name in ("dims", "budgets"):
+            for number in getattr(self, name):
+                positive_int(name, number)
         for name in ("minutes", "learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -88,8 +94,15 @@ class TrainConfig:
             raise ValueError(
                 f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"
             )
-        if any(DISTRIBUTIONS[self.head].guided) and self.task.tokens == "paper":
-            raise ValueError(f'head="{self.head}" follows proposed actions: it needs tokens="full"')
+        missing = set(DISTRIBUTIONS[self.head].follows) - set(self.task.make_tokens().features)
+        if missing:
+            raise ValueError(
+                f'head="{self.head}" follows {", ".join(sorted(missing))}, which tokens={self.task.tokens!r} lack'
+            )
+
+    def choices(self) -> tuple[Sequence[PriorLike], Sequence[int], Sequence[int]]:
+        """The priors, numbers of coordinates and budgets of which one is drawn for each update."""
+        return self.priors or (self.task.prior,), self.dims, self.budgets or (self.task.budget,)
 
     def settings(self) -> dict[str, Any]:
         """All settings by the names that the command line gives them, the task's among them."""
@@ -115,13 +128,21 @@ class TrainConfig:
 
 
 PRESETS = {
-    "quick": ("Twelve minutes on one core.", TrainConfig()),
+    "quick": ("Twelve minutes on one core.", TrainConfig(priors=("wide", "wide", "plain"))),
     "paper": (
         "The paper's: eq. 4 and 6, its four quantities, its prior (eq. 8-10).",
         TrainConfig(preset="paper", task=POPTask(), head="gaussian", mixing=False),
     ),
     "full": (
         "The policy that ships: three quarters of an hour on one core.",
-        TrainConfig(preset="full", functions=300_000, minutes=240.0, dims=(2, 8), learning_rate=5e-4),
+        TrainConfig(
+            preset="full",
+            functions=300_000,
+            minutes=240.0,
+            priors=("wide", "wide", "plain"),
+            dims=(2, 2, 2, 8, 8, 32),
+            budgets=(50, 50, 50, 50, 20, 100, 200, 500),
+            learning_rate=5e-4,
+        ),
     ),
 }
