@@ -6,9 +6,10 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from pop_envs.pop.env import POPVectorEnv
 from pop_envs.pop.task import POPTask
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
+
+Choice = TypeVar("Choice")
 
 CONFIG = "config.json"
 
@@ -159,10 +162,15 @@ def _command(config: TrainConfig) -> str:
 
 def _environment(config: TrainConfig) -> DrawnVecEnv:
     def draw(rng: np.random.Generator) -> POPVectorEnv:
-        prior, dim, budget = (choices[rng.integers(len(choices))] for choices in config.choices())
-        return _vector_env(config, replace(config.task, prior=prior, budget=budget), dim)
+        priors, dims, budgets = config.choices()
+        task = replace(config.task, prior=_one_of(priors, rng), budget=_one_of(budgets, rng))
+        return _vector_env(config, task, _one_of(dims, rng))
 
     return DrawnVecEnv(_vector_env(config, config.task, config.dims[0]), draw)
+
+
+def _one_of(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
+    return choices[rng.integers(len(choices))]
 
 
 def _vector_env(config: TrainConfig, task: POPTask, dim: int) -> POPVectorEnv:
@@ -199,7 +207,7 @@ def _new(config: TrainConfig) -> EpisodicPPO:
         gae_lambda=config.gae_lambda,
         clip_range=config.clip,
         ent_coef=config.entropy,
-        policy_kwargs={name: getattr(config, name) for name in ("head", "width", "depth", "heads", "mixing")},
+        policy_kwargs={name: getattr(config, name) for name in ("head", "width", "depth", "heads", "mixing", "window")},
         device=config.device,
     )
 

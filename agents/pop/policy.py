@@ -31,6 +31,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
         depth: Of the transformer.
         heads: Attention heads.
         mixing: Whether coordinates see each other.
+        window: Steps that the transformer looks back; to the start if None.
         weight_decay: Of AdamW.
 
     Raises:
@@ -49,6 +50,7 @@ class TrajectoryPolicy(ActorCriticPolicy):
         depth: int = 3,
         heads: int = 4,
         mixing: bool = False,
+        window: int | None = None,
         weight_decay: float = 0.01,
         **kwargs: Any,
     ) -> None:
@@ -59,7 +61,8 @@ class TrajectoryPolicy(ActorCriticPolicy):
             )
         follows = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)].follows
         self.proposed = columns(observation_space, *follows) if follows else []
-        self.shape: dict[str, Any] = {"head": head, "width": width, "depth": depth, "heads": heads, "mixing": mixing}
+        shape = {"head": head, "width": width, "depth": depth, "heads": heads, "mixing": mixing, "window": window}
+        self.shape: dict[str, Any] = shape
         super().__init__(
             observation_space,
             action_space,

@@ -56,6 +56,8 @@ class TrainConfig:
     """Attention heads of each block."""
     mixing: bool = True
     """Whether coordinates see each other."""
+    window: int = 128
+    """Steps that the transformer looks back."""
 
     episodes: int = 512
     """Functions per update."""
@@ -78,7 +80,7 @@ class TrainConfig:
     """Minutes between validations, saves and figures."""
 
     def __post_init__(self) -> None:
-        for name in ("functions", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
+        for name in ("functions", "width", "depth", "heads", "window", "episodes", "batch_episodes", "epochs"):
             positive_int(name, getattr(self, name))
         if not self.dims:
             raise ValueError("dims must name at least one number of coordinates")

@@ -11,11 +11,15 @@ from pop_envs.checks import one_of
 from pop_optimizer.networks.distributions import DISTRIBUTIONS, PerCoordinateDistribution
 from pop_optimizer.networks.transformer import Cache, TrajectoryTransformer, last_hidden
 
+COORDINATES = 64
+
 
 class POPNetwork(nn.Module):
     """One set of weights for any dimension: coordinates share it, and the value is the mean of theirs.
 
-    It keeps no state: every call makes a distribution of its own, so that threads may share it.
+    It keeps no state: every call makes a distribution of its own, so that threads may share it. Of more than
+    ``COORDINATES`` coordinates it looks at so many, evenly chosen, each of which stands for its neighbours: so a step
+    costs the same in any dimension above.
 
     Args:
         num_features: Features of a token.
@@ -25,6 +29,7 @@ class POPNetwork(nn.Module):
         depth: Of the transformer.
         heads: Attention heads.
         mixing: Whether coordinates see each other.
+        window: Steps that it looks back; to the start if None.
         device: Where the weights live.
 
     Raises:
@@ -40,6 +45,7 @@ class POPNetwork(nn.Module):
         depth: int = 3,
         heads: int = 4,
         mixing: bool = False,
+        window: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
@@ -47,38 +53,49 @@ class POPNetwork(nn.Module):
         if len(proposed) != len(self._distribution.follows):
             raise ValueError(f'head="{head}" follows {self._distribution.follows}, got columns {proposed}')
         self._proposed = list(proposed)
-        self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, device)
+        self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, window, device)
         self.action_net = self._distribution.head(width, device)
         self.value_net = nn.Linear(width, 1, device=device, dtype=torch.float32)
 
     def new_cache(self, batch: int, dim: int, length: int) -> Cache:
         """An empty cache for ``batch`` runs in ``dim`` dimensions, of at most ``length`` steps."""
-        return Cache(self.transformer, batch, dim, length)
+        return Cache(self.transformer, batch, min(dim, COORDINATES), length)
 
     def act(self, token: Tensor, cache: Cache) -> PerCoordinateDistribution:
         """Action distribution after the newest ``token`` (batch, dim, features)."""
-        return self.distribution(self.transformer.step(token, cache), token)
+        return self.distribution(self.transformer.step(_looked_at(token), cache), token)
 
     def step(self, token: Tensor, cache: Cache) -> tuple[PerCoordinateDistribution, Tensor]:
         """Action distribution and values (batch,) after the newest ``token`` (batch, dim, features)."""
-        h = self.transformer.step(token, cache)
+        h = self.transformer.step(_looked_at(token), cache)
         return self.distribution(h, token), self.values(h)
 
     def evaluate(self, tokens: Tensor) -> tuple[PerCoordinateDistribution, Tensor]:
         """Action distribution and values (batch * steps,) of all steps of ``tokens`` (batch, steps, dim, features)."""
-        h = self.transformer(tokens.transpose(1, 2)).transpose(1, 2)  # (batch, steps, dim, width)
+        h = self.transformer(_looked_at(tokens).transpose(1, 2)).transpose(1, 2)  # (batch, steps, dim, width)
         return self.distribution(h.flatten(0, 1), tokens.flatten(0, 1)), self.values(h).flatten()
 
     def newest(self, tokens: Tensor, length: Tensor) -> PerCoordinateDistribution:
         """Action distribution after the last of ``length`` (batch,) of padded tokens (batch, steps, dim, features)."""
         token = tokens[torch.arange(len(tokens), device=tokens.device), length - 1]
-        return self.distribution(last_hidden(self.transformer, tokens, length), token)
+        return self.distribution(last_hidden(self.transformer, _looked_at(tokens), length), token)
 
     def distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
         """Action distribution at hidden states (batch, dim, width), after tokens (batch, dim, features)."""
-        return self._distribution().given(self.action_net(h), token[..., self._proposed])
+        outputs, dim = self.action_net(h), token.shape[-2]
+        if dim > COORDINATES:
+            outputs = outputs[..., torch.arange(dim, device=token.device) * COORDINATES // dim, :]
+        return self._distribution().given(outputs, token[..., self._proposed])
 
     def values(self, h: Tensor) -> Tensor:
         """Values (...,) at hidden states (..., dim, width)."""
         value: Tensor = self.value_net(h)
         return value.squeeze(-1).mean(-1)
+
+
+def _looked_at(tokens: Tensor) -> Tensor:
+    """Of tokens (..., dim, features) those of at most ``COORDINATES`` coordinates, evenly chosen."""
+    dim = tokens.shape[-2]
+    if dim <= COORDINATES:
+        return tokens
+    return tokens[..., (2 * torch.arange(COORDINATES, device=tokens.device) + 1) * dim // (2 * COORDINATES), :]

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 class Cache:
     """Keys and values of the steps seen so far, so that a new step costs one row of attention.
 
-    It is written in place: use it without gradients only.
+    Where the transformer looks back no further than a window, a new step takes the place of the oldest: order does not
+    matter to attention. It is written in place: use it without gradients only.
 
     Args:
         transformer: Whose layers it serves.
@@ -24,7 +25,8 @@ class Cache:
     def __init__(self, transformer: TrajectoryTransformer, batch: int, dim: int, length: int) -> None:
         depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
         like = transformer.embed.weight
-        shape = batch * dim, heads, length, width // heads
+        self.capacity = min(length, transformer.window or length)
+        shape = batch * dim, heads, self.capacity, width // heads
         self.keys = [like.new_empty(shape) for _ in range(depth)]
         self.values = [like.new_empty(shape) for _ in range(depth)]
         self.length = 0
@@ -49,14 +51,15 @@ class Block(nn.Module):
         self.mix = nn.Linear(width, 4 * width, bias=False, **on) if mixing else None
         self.down = nn.Linear(4 * width, width, **on)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """Hidden states (batch, dim, steps, width) to the same; step i looks at steps <= i."""
+    def forward(self, h: Tensor, mask: Tensor | None) -> Tensor:
+        """Hidden states (batch, dim, steps, width) to the same; step i looks at steps <= i, or as the mask tells."""
         q, k, v = self._heads(h)
-        return self._close(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return self._close(h, F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None))
 
     def step(self, h: Tensor, keys: Tensor, values: Tensor, position: int) -> Tensor:
-        """The newest step (batch, dim, 1, width), given the ``position`` earlier ones in the cache."""
-        q, keys[:, :, position : position + 1], values[:, :, position : position + 1] = self._heads(h)
+        """The newest step (batch, dim, 1, width), given ``position`` earlier ones, the last in the cache."""
+        at = position % keys.shape[2]
+        q, keys[:, :, at : at + 1], values[:, :, at : at + 1] = self._heads(h)
         seen = slice(position + 1)
         return self._close(h, F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen]))
 
@@ -87,6 +90,7 @@ class TrajectoryTransformer(nn.Module):
         depth: Number of blocks.
         heads: Attention heads.
         mixing: Whether coordinates see each other.
+        window: Steps that a step looks at, its own among them; all if None.
         device: Where the weights live.
     """
 
@@ -97,12 +101,13 @@ class TrajectoryTransformer(nn.Module):
         depth: int = 3,
         heads: int = 4,
         mixing: bool = False,
+        window: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
-        self.width, self.heads = width, heads
+        self.width, self.heads, self.window = width, heads, window
         on: dict[str, Any] = {"device": device, "dtype": torch.float32}
         self.embed = nn.Linear(num_features, width, **on)
         self.blocks = nn.ModuleList(Block(width, heads, mixing, device) for _ in range(depth))
@@ -110,10 +115,16 @@ class TrajectoryTransformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Whole trajectories (batch, dim, steps, num_features) to hidden states (batch, dim, steps, width)."""
-        h = self.embed(tokens)
+        h, mask = self.embed(tokens), self._mask(tokens.shape[2], tokens.device)
         for block in self.blocks:
-            h = block(h)
+            h = block(h, mask)
         return self.norm(h)
+
+    def _mask(self, steps: int, device: torch.device) -> Tensor | None:
+        """Which steps (steps, steps) each step looks at, where that is not all before it."""
+        if self.window is None or steps <= self.window:
+            return None
+        return torch.ones(steps, steps, dtype=torch.bool, device=device).tril().triu(1 - self.window)
 
     def step(self, token: Tensor, cache: Cache) -> Tensor:
         """The newest token (batch, dim, num_features) to its hidden state (batch, dim, width); extends ``cache``."""
