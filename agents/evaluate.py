@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from agents.training.command_line import command
 from agents.training.validation import Score, ValidationSet
@@ -60,11 +60,9 @@ def yardsticks(chosen: ValidationSet) -> dict[str, Score]:
 
 def print_scores(scores: dict[str, dict[str, Score]], console: Console) -> None:
     """Prints scores by prior and method."""
-    table = Table(title="On validation functions of the priors: mean ± standard error")
-    table.add_column("prior")
-    table.add_column("method")
-    table.add_column("NI", justify="right")
-    table.add_column("log10 regret", justify="right")
+    numbers = (Column(name, justify="right") for name in ("NI", "log10 regret"))
+    title = "On validation functions of the priors: mean ± standard error"
+    table = Table("prior", "method", *numbers, title=title)
     for prior, by_method in scores.items():
         for method, score in by_method.items():
             ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"

@@ -55,34 +55,24 @@ def environment(speed: Speed) -> Table:
         "budget": speed.budget,
         "prior": GPPrior(num_features=speed.num_features),
     }
-    trajectory = POPVectorEnv(speed.num_envs, observation="trajectory", **task)
-    sync = SyncVectorEnv([lambda: POPEnv(**task)] * speed.sync_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-    measured = _fastest(
-        {
-            "limit": _waves(speed),
-            "trajectory": _episode(trajectory, speed.budget),
-            "token": _episode(POPVectorEnv(speed.num_envs, observation="token", **task), speed.budget),
-            "full": _episode(POPVectorEnv(speed.num_envs, tokens="full", **task), speed.budget),
-            "sync": _episode(sync, speed.budget),
-        },
-        speed.rounds,
-    )
-    steps = speed.num_envs * speed.budget
-    rates = {name: steps / seconds for name, seconds in measured.items()}
-    rates["sync"] = speed.sync_envs * speed.budget / measured["sync"]
-
+    sync, limit = f"SyncVectorEnv of {speed.sync_envs}", "sines and cosines alone"
+    envs = {
+        "POPVectorEnv, trajectory": POPVectorEnv(speed.num_envs, observation="trajectory", **task),
+        "POPVectorEnv, token": POPVectorEnv(speed.num_envs, observation="token", **task),
+        "POPVectorEnv, full tokens": POPVectorEnv(speed.num_envs, tokens="full", **task),
+        sync: SyncVectorEnv([lambda: POPEnv(**task)] * speed.sync_envs, autoreset_mode=AutoresetMode.SAME_STEP),
+    }
+    jobs = {name: _episode(env, speed.budget) for name, env in envs.items()} | {limit: _waves(speed)}
+    sizes = {sync: speed.sync_envs}
+    rates = {
+        name: sizes.get(name, speed.num_envs) * speed.budget / seconds
+        for name, seconds in _fastest(jobs, speed.rounds).items()
+    }
     table = Table("", "steps/s", "of the limit", "x SyncVectorEnv", title="environment alone", caption=_task(speed))
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, label in (
-        ("trajectory", "POPVectorEnv, trajectory"),
-        ("token", "POPVectorEnv, token"),
-        ("full", "POPVectorEnv, full tokens"),
-        ("sync", f"SyncVectorEnv of {speed.sync_envs}"),
-        ("limit", "sines and cosines alone"),
-    ):
-        share, factor = rates[name] / rates["limit"], rates[name] / rates["sync"]
-        table.add_row(label, f"{rates[name]:,.0f}", f"{share:.1%}", f"{factor:,.0f}")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:,.0f}", f"{rate / rates[limit]:.1%}", f"{rate / rates[sync]:,.0f}")
     return table
 
 

@@ -33,7 +33,8 @@ from benchmarks.sweep import Method
 from pop_envs.objectives.gp_prior import PRIORS
 from pop_optimizer.checkpoint import write_atomically
 
-_LEARNING_RATE = FloatDistribution(1e-4, 1.0, log=True)
+_log = partial(FloatDistribution, log=True)
+_LEARNING_RATE = _log(1e-4, 1.0)
 
 SPACES: dict[str, dict[str, BaseDistribution]] = {
     "gradient_descent": {"learning_rate": _LEARNING_RATE},
@@ -44,25 +45,16 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
         "beta1": FloatDistribution(0.0, 0.99),
         "beta2": FloatDistribution(0.9, 0.9999),
     },
-    "lbfgsb_restarts": {"ftol": FloatDistribution(1e-12, 1e-2, log=True)},
-    "basin_hopping": {
-        "step_size": FloatDistribution(0.05, 2.0, log=True),
-        "temperature": FloatDistribution(1e-4, 1e2, log=True),
-    },
+    "lbfgsb_restarts": {"ftol": _log(1e-12, 1e-2)},
+    "basin_hopping": {"step_size": _log(0.05, 2.0), "temperature": _log(1e-4, 1e2)},
     "dual_annealing": {
-        "initial_temp": FloatDistribution(0.02, 5e4, log=True),
+        "initial_temp": _log(0.02, 5e4),
         "visit": FloatDistribution(1.1, 2.9),
         "local_search": CategoricalDistribution((True, False)),
     },
-    "nelder_mead": {"simplex_size": FloatDistribution(0.02, 1.5, log=True)},
-    "direct": {
-        "eps": FloatDistribution(1e-6, 1e-1, log=True),
-        "locally_biased": CategoricalDistribution((True, False)),
-    },
-    "cma_es": {
-        "sigma0": FloatDistribution(0.05, 1.0, log=True),
-        "population": FloatDistribution(0.5, 3.0, log=True),
-    },
+    "nelder_mead": {"simplex_size": _log(0.02, 1.5)},
+    "direct": {"eps": _log(1e-6, 1e-1), "locally_biased": CategoricalDistribution((True, False))},
+    "cma_es": {"sigma0": _log(0.05, 1.0), "population": _log(0.5, 3.0)},
     "differential_evolution": {
         "share": FloatDistribution(0.1, 0.6),
         "mutation": FloatDistribution(0.3, 1.2),
@@ -71,13 +63,10 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
     },
     "genetic_algorithm": {
         "share": FloatDistribution(0.08, 0.6),
-        "crossover_eta": FloatDistribution(1.0, 30.0, log=True),
-        "mutation_eta": FloatDistribution(1.0, 30.0, log=True),
+        "crossover_eta": _log(1.0, 30.0),
+        "mutation_eta": _log(1.0, 30.0),
     },
-    "tpe": {
-        "n_startup_trials": IntDistribution(2, 30),
-        "n_ei_candidates": IntDistribution(8, 256, log=True),
-    },
+    "tpe": {"n_startup_trials": IntDistribution(2, 30), "n_ei_candidates": IntDistribution(8, 256, log=True)},
 }
 """What is tuned, as keywords of the rival."""
 

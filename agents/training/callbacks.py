@@ -149,10 +149,9 @@ class Validation(ByClock):
             name: chosen.score(chosen.policy(self.policy, deterministic=True)) for name, chosen in self.sets.items()
         }
         for name, score in scores.items():
-            self.logger.record(f"validation/{name}_ni", score.ni)
-            self.logger.record(f"validation/{name}_ni_adam", self.adam[name].ni)
-            self.logger.record(f"validation/{name}_log10_regret", score.log10_regret)
-            self.logger.record(f"validation/{name}_log10_regret_adam", self.adam[name].log10_regret)
+            for measure in ("ni", "log10_regret"):
+                self.logger.record(f"validation/{name}_{measure}", getattr(score, measure))
+                self.logger.record(f"validation/{name}_{measure}_adam", getattr(self.adam[name], measure))
         figure = draw_paths(self.policy, self.sets)
         figure.savefig(self.folder / "paths.png", dpi=80)
         self.logger.record("paths", LoggedFigure(figure, close=True), exclude=("stdout", "log", "json", "csv"))
