@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from agents.training.command_line import command
-from agents.training.validation import Score, ValidationSet
+from agents.training.validation import TAU, Score, ValidationSet
 from pop_envs.checks import positive_int
 from pop_envs.objectives.gp_prior import PRIORS
 from pop_optimizer.ask_tell import POPPolicy
@@ -55,19 +55,25 @@ def scores_of(name: str, policy: POPPolicy, chosen: ValidationSet) -> dict[str, 
 
 def yardsticks(chosen: ValidationSet) -> dict[str, Score]:
     """Scores of methods that learn nothing."""
-    return {"Adam": chosen.score(chosen.adam()), "random search": chosen.score(chosen.random_search())}
+    runs = {
+        "descent alone": chosen.descent,
+        "L-BFGS-B, restarted": chosen.lbfgsb,
+        "Adam": chosen.adam,
+        "random search": chosen.random_search,
+    }
+    return {name: chosen.score(values()) for name, values in runs.items()}
 
 
 def print_scores(scores: dict[str, dict[str, Score]], console: Console) -> None:
     """Prints scores by prior and method."""
-    numbers = (Column(name, justify="right") for name in ("NI", "log10 regret"))
+    numbers = (Column(name, justify="right") for name in ("NI", "log10 regret", f"solved to {TAU:.0e}, %"))
     title = "On validation functions of the priors: mean ± standard error"
     table = Table("prior", "method", *numbers, title=title)
     for prior, by_method in scores.items():
         for method, score in by_method.items():
             ni = f"{score.ni:.3f} ± {score.ni_error:.3f}"
             regret = f"{score.log10_regret:.2f} ± {score.log10_regret_error:.2f}"
-            table.add_row(prior, method, ni, regret)
+            table.add_row(prior, method, ni, regret, f"{100 * score.solved:.1f} ± {100 * score.solved_error:.1f}")
         table.add_section()
     console.print(table)
 

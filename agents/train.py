@@ -80,7 +80,9 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     assert isinstance(model.learning_rate, WarmCosine)
     clock = Clock(config, model.learning_rate, before=seconds)
     policy = POPPolicy(model.policy.network, config.task)
-    sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
+    # Patience shows in more coordinates and longer runs.
+    sizes = {"plain": {"budget": 4 * config.task.budget, "dim": 8, "size": 128}}
+    sets = {name: ValidationSet.of(name, **{"budget": config.task.budget, **sizes.get(name, {})}) for name in PRIORS}
     validation = Validation(clock, policy, sets)
     bar = ProgressBar(clock)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
@@ -170,7 +172,7 @@ def _environment(config: TrainConfig) -> DrawnVecEnv:
 
 
 def _one_of(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _vector_env(config: TrainConfig, task: POPTask, dim: int) -> POPVectorEnv:

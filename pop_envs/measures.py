@@ -30,6 +30,21 @@ def normalized_improvement(y0: ArrayLike, y_best: ArrayLike, f_min: ArrayLike) -
     return np.where(np.isfinite(y0), ni, np.isfinite(y_best).astype(np.float64))
 
 
+def solved(y0: ArrayLike, y_best: ArrayLike, f_min: ArrayLike, tau: float) -> NDArray[np.bool_]:
+    """Whether runs solve their problems in the manner of Moré and Wild (2009): ``y_best - f_min <= tau (y0 - f_min)``.
+
+    Moré and Wild, Benchmarking derivative-free optimization algorithms, SIAM Journal on Optimization 20(1).
+
+    Args:
+        y0: Value at the start.
+        y_best: Best value found.
+        f_min: Global minimum.
+        tau: Accuracy.
+    """
+    y0, y_best, f_min = (np.asarray(a, dtype=np.float64) for a in (y0, y_best, f_min))
+    return np.asarray(y_best - f_min <= tau * (y0 - f_min))
+
+
 def log10_regret(y_best: ArrayLike, f_min: ArrayLike, f_ref: ArrayLike, floor: float = REGRET_FLOOR) -> Array:
     """The decimal logarithm of the normalized regret, which tells convergence apart where NI no longer does.
 

@@ -60,6 +60,8 @@ class Card:
         dims: Numbers of coordinates in training.
         policy: Shape of the network: head, width, depth, heads, mixing.
         validation: Measures on the validation functions, by prior.
+        priors: Names of the priors that updates drew from, where that is not the task's alone.
+        budgets: Budgets that updates drew from, likewise.
         versions: Of the libraries it was made with.
     """
 
@@ -72,6 +74,8 @@ class Card:
     dims: tuple[int, ...]
     policy: dict[str, Any]
     validation: dict[str, Any]
+    priors: tuple[str, ...] = ()
+    budgets: tuple[int, ...] = ()
     versions: dict[str, str] = field(default_factory=_versions)
 
     def record(self) -> dict[str, Any]:
@@ -139,7 +143,8 @@ def _read_card(told: dict[str, Any], written_in: str) -> Card:
     # To run the policy takes neither prior nor reward: classes of one's own need not be here.
     registries: dict[str, Collection[str]] = {"prior": PRIORS, "reward": REWARDS}
     task = {name: value for name, value in told["task"].items() if value in registries.get(name, (value,))}
-    return Card(**told | {"task": POPTask(**task), "dims": tuple(told["dims"])})
+    lists = {name: tuple(told.get(name, ())) for name in ("dims", "priors", "budgets")}
+    return Card(**told | lists | {"task": POPTask(**task)})
 
 
 def write_atomically(file: Path, content: bytes) -> None:

@@ -110,9 +110,11 @@ class RolloutStatistics(ByClock):
         actions = torch.from_numpy(buffer.actions).clamp(-1, 1)
         sizes = self.clock.config.task.make_step_rule().size(actions).log10()
         functions, seconds = self.clock.functions, self.clock.seconds
-        dim = buffer.actions.shape[-1]
-        of_dim = "" if dim == self.clock.config.dims[0] else f"_{dim}d"
-        self.logger.record(f"rollout/return{of_dim}", float(buffer.rewards.sum(0).mean()))
+        steps, _, dim = buffer.actions.shape
+        usual = (steps, dim) == (self.clock.config.task.budget, self.clock.config.dims[0])
+        self.logger.record(
+            "rollout/return" + ("" if usual else f"_{dim}d_{steps}"), float(buffer.rewards.sum(0).mean())
+        )
         self.logger.record("rollout/log10_step_size_mean", float(sizes.mean()))
         self.logger.record("rollout/log10_step_size_std", float(sizes.std()))
         self.logger.record("rollout/share_of_long_steps", float((sizes > -1).double().mean()))
@@ -149,7 +151,7 @@ class Validation(ByClock):
             name: chosen.score(chosen.policy(self.policy, deterministic=True)) for name, chosen in self.sets.items()
         }
         for name, score in scores.items():
-            for measure in ("ni", "log10_regret"):
+            for measure in ("ni", "log10_regret", "solved"):
                 self.logger.record(f"validation/{name}_{measure}", getattr(score, measure))
                 self.logger.record(f"validation/{name}_{measure}_adam", getattr(self.adam[name], measure))
         figure = draw_paths(self.policy, self.sets)
@@ -173,6 +175,8 @@ class Validation(ByClock):
             task=config.task,
             prior=config.task.make_prior().record(),
             dims=config.dims,
+            priors=tuple(config.settings()["priors"]),
+            budgets=config.budgets,
             policy=self.model.policy.shape,
             validation={name: score._asdict() for name, score in scores.items()},
         )
@@ -203,11 +207,12 @@ class ProgressBar(ByClock):
 
 
 def draw_paths(policy: POPPolicy, sets: dict[str, ValidationSet]) -> Figure:
-    """The policy's paths on six fixed 2-D functions, as many of each set."""
+    """The policy's paths on six fixed 2-D functions, as many of each set that has such."""
     figure = Figure(figsize=(12, 8), layout="constrained")
     axes = iter(figure.subplots(2, 3).flat)
-    for name, chosen in sets.items():
-        index = torch.arange(6 // len(sets), device="cpu")
+    flat = {name: chosen for name, chosen in sets.items() if chosen.functions.dim == 2}
+    for name, chosen in flat.items():
+        index = torch.arange(6 // len(flat), device="cpu")
         functions = chosen.functions.rows(index)
         points, values = run(policy, functions, chosen.starts[index], chosen.budget, deterministic=True)
         for i, ax in zip(index, axes, strict=False):

@@ -109,6 +109,7 @@ class TrainConfig:
     def settings(self) -> dict[str, Any]:
         """All settings by the names that the command line gives them, the task's among them."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "task"}
+        own["priors"] = tuple(replace(self.task, prior=prior).record()["prior"] for prior in self.priors)
         return own | self.task.record()
 
     def changed(self, **changes: Any) -> TrainConfig:

@@ -9,16 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 from agents.training.descent import descend
-from pop_envs.measures import log10_regret, normalized_improvement
-from pop_envs.objectives.base import FunctionBatch
+from pop_envs.measures import log10_regret, normalized_improvement, solved
+from pop_envs.objectives.base import FunctionBatch, evaluate
 from pop_envs.objectives.gp_prior import PRIORS, validation_functions, validation_starts
 from pop_envs.objectives.reference import reference_minimum
+from pop_envs.search.trajectory import Trajectory
 from pop_optimizer.ask_tell import POPPolicy, run
 
 NUM_FUNCTIONS = 256
+TAU = 1e-6
+"""Accuracy at which a function counts as solved."""
 _BOX_POINTS = 4096
 _SEED = 20_250_215
 ADAM = {"learning_rate": 0.245, "beta1": 0.661, "beta2": 0.988}
@@ -32,6 +36,8 @@ class Score(NamedTuple):
     ni_error: float
     log10_regret: float
     log10_regret_error: float
+    solved: float
+    solved_error: float
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,9 @@ class ValidationSet:
 
     @cached_property
     def minimum(self) -> NDArray[np.float64]:
-        """Reference minima (batch,): the lowest of descents from the best of many points."""
+        """Minima (batch,): the known one, or else the lowest of descents from the best of many points."""
+        if self.functions.minimum is not None:
+            return np.full(len(self.functions), self.functions.minimum)
         return reference_minimum(self.functions, num_probes=_BOX_POINTS).numpy()
 
     @cached_property
@@ -73,10 +81,12 @@ class ValidationSet:
         """Score of runs whose values (batch, budget + 1) are given, the start first."""
         y = values.numpy()
         best = y.min(1)
-        ni = normalized_improvement(y[:, 0], best, self.minimum)
-        regret = log10_regret(best, self.minimum, self.median)
-        error = len(y) ** -0.5
-        return Score(float(ni.mean()), float(ni.std() * error), float(regret.mean()), float(regret.std() * error))
+        by_function = (
+            normalized_improvement(y[:, 0], best, self.minimum),
+            log10_regret(best, self.minimum, self.median),
+            solved(y[:, 0], best, self.minimum, TAU).astype(np.float64),
+        )
+        return Score(*(float(n) for each in by_function for n in (each.mean(), each.std() * len(y) ** -0.5)))
 
     def policy(self, policy: POPPolicy, deterministic: bool = False) -> Tensor:
         """Values (batch, budget + 1) of a policy's runs."""
@@ -87,6 +97,38 @@ class ValidationSet:
         """Values (batch, budget + 1) of Adam's runs, clipped to the box."""
         optimizer = partial(torch.optim.Adam, lr=ADAM["learning_rate"], betas=(ADAM["beta1"], ADAM["beta2"]))
         return descend(self.functions.value_and_grad, self.starts, self.budget, optimizer)
+
+    def descent(self) -> Tensor:
+        """Values (batch, budget + 1) of the policy's own descent, which goes on to the end."""
+        y, g = evaluate(self.functions, self.starts)
+        trajectory, values = Trajectory.start(self.starts, y, g), [y]
+        for _ in range(self.budget):
+            assert trajectory.trust_region is not None
+            x = trajectory.trust_region.proposal
+            y, g = evaluate(self.functions, x)
+            trajectory.update(x - trajectory.x, x, y, g)
+            values.append(y)
+        return torch.stack(values, 1)
+
+    def lbfgsb(self) -> Tensor:
+        """Values (batch, budget + 1) of SciPy's L-BFGS-B, restarted at random points when it stops early."""
+        rng = np.random.default_rng(_SEED + 4)
+        return torch.stack([self._lbfgsb(i, x, rng) for i, x in enumerate(self.starts.numpy())])
+
+    def _lbfgsb(self, index: int, x: NDArray[np.float64], rng: np.random.Generator) -> Tensor:
+        function, values = self.functions.rows(torch.tensor([index], device="cpu")), []
+
+        def value_and_grad(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            y, g = evaluate(function, torch.from_numpy(x.clip(-1, 1))[None])
+            values.append(y[0])
+            return y.item(), g[0].numpy()
+
+        box = [(-1.0, 1.0)] * len(x)
+        while len(values) <= self.budget:
+            left = self.budget + 1 - len(values)
+            minimize(value_and_grad, x, jac=True, method="L-BFGS-B", bounds=box, options={"maxfun": left})
+            x = rng.uniform(-1, 1, len(x))
+        return torch.stack(values[: self.budget + 1])
 
     def random_search(self) -> Tensor:
         """Values (batch, budget + 1) at uniformly random points of the box, after the start."""
