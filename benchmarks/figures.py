@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 
 from benchmarks import analysis
 from benchmarks.analysis import Comparison
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import LEAST_SQUARES, RIVALS, knows_residuals
 from benchmarks.significance import ALPHA
 from pop_envs.rendering import PALETTE, dress
 
@@ -54,8 +54,8 @@ def styles(comparisons: Sequence[Comparison]) -> Styles:
 
 
 def is_rival(method: str) -> bool:
-    """Whether a method is one of ``RIVALS``; policies and plugins are not."""
-    return method != "pop" and method.removesuffix("-tuned") in RIVALS
+    """Whether a method is one of ``benchmarks.rivals``; policies and plugins are not."""
+    return method != "pop" and (method.removesuffix("-tuned") in RIVALS or method in LEAST_SQUARES)
 
 
 def draw_curves(comparisons: Sequence[Comparison], look: Styles) -> Figure:
@@ -90,6 +90,21 @@ def draw_profiles(comparisons: Sequence[Comparison], look: Styles, target: float
         panel.set_title(comparison.title, loc="left")
         panel.set(xlabel="factor of the best method's evaluations")
         panel.set(ylabel=f"share of runs that reach regret {target:g}")
+    return figure
+
+
+def draw_data_profiles(comparisons: Sequence[Comparison], look: Styles) -> Figure:
+    """Moré and Wild's data profiles: the share of runs that solve their problem, against evaluations."""
+    figure, panels = _rows(comparisons, len(analysis.TAUS))
+    for row, comparison in zip(panels, comparisons, strict=True):
+        for panel, (name, tau) in zip(row, analysis.TAUS.items(), strict=True):
+            _draw_lines(panel, analysis.data_profile(comparison, tau), look)
+            panel.set(xlabel="evaluations of value and gradient", ylabel=f"share of runs solved to tau = {name}")
+            panel.set_ylim(0, 1)
+        row[0].set_title(comparison.title, loc="left")
+    note = knows_residuals(look)
+    if note:
+        figure.supxlabel(note, fontsize=_FONT)
     return figure
 
 
