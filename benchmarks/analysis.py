@@ -297,7 +297,7 @@ def solved(comparison: Comparison) -> pd.DataFrame:
         needed["four_digits"] = _evaluations_to_digits(comparison)
     table = pd.DataFrame(index=pd.Index(comparison.methods, name="method"))
     for name, evaluations in needed.items():
-        means = np.isfinite(evaluations).groupby("function").mean()
+        means = (evaluations < np.inf).groupby("function").mean()
         low, high = _interval(means)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = means.mean(), low, high
     return table.assign(median=needed["tau_1e-6"].median())

@@ -71,7 +71,7 @@ class Evaluator:
         return self._spend(x)[1]
 
     def residuals(self, x: Array) -> tuple[Array, Array]:
-        """Residuals (m,) and their Jacobian (m, dim) at ``x`` (dim,), in place of value and gradient.
+        """Residuals (m,) and their Jacobian (m, dim), zeros if not finite, at ``x`` (dim,), for value and gradient.
 
         Raises:
             BudgetExhausted: If all evaluations are spent; also on every further call.
@@ -81,9 +81,9 @@ class Evaluator:
             raise ValueError("residuals are known of sums of squares only, as the suites mgh, rosenbrock and nist are")
         point, _ = self._spend(x)
         began = time.perf_counter()
-        seen = self._objective.residuals(point)
+        residuals, jacobian = self._objective.residuals(point)
         self.seconds += time.perf_counter() - began
-        return seen
+        return residuals, jacobian if np.isfinite(jacobian).all() else np.zeros_like(jacobian)
 
     def _spend(self, x: Array) -> tuple[Array, tuple[float, Array]]:
         """One evaluation: the point of the box, and its value and gradient as the method sees them."""

@@ -98,12 +98,13 @@ def draw_data_profiles(comparisons: Sequence[Comparison], look: Styles) -> Figur
     figure, panels = _rows(comparisons, len(analysis.TAUS))
     for row, comparison in zip(panels, comparisons, strict=True):
         for panel, (name, tau) in zip(row, analysis.TAUS.items(), strict=True):
-            _draw_lines(panel, analysis.data_profile(comparison, tau), look)
-            panel.set(xlabel="evaluations of value and gradient", ylabel=f"share of runs solved to tau = {name}")
-            panel.set_ylim(0, 1)
-        row[0].set_title(comparison.title, loc="left")
-    note = knows_residuals(look)
-    if note:
+            panel.set_ylim(0, 1.02)
+            _draw_lines(panel, analysis.data_profile(comparison, tau), look, log=True)
+            panel.set_title(f"tau = {name}", loc="right", fontsize="medium")
+            panel.set(xlabel="evaluations of value and gradient")
+        row[0].set_title(comparison.title, loc="left", fontsize="medium")
+        row[0].set(ylabel="share of runs that are solved to tau")
+    if note := knows_residuals(look):
         figure.supxlabel(note, fontsize=_FONT)
     return figure
 

@@ -115,7 +115,7 @@ def summary(results: pd.DataFrame) -> str:
             "Their regret is relative to the start's value, not to a median over the box.",
         ]
     if note := knows_residuals(results["method"].unique()):
-        lines += ["", note[0].upper() + note[1:]]
+        lines += ["", f"Not on equal terms: {note}"]
     for comparison in comparisons(results):
         lines += _section(comparison)
     return "\n".join([*lines, *_failures(results)]) + "\n"

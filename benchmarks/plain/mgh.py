@@ -42,7 +42,7 @@ class Formula:
         start: The standard start.
         minimizer: A global minimizer where it has a closed form, else None; descents from the start find those.
         f_min: How the minimum follows from the dimension where it is not zero and has a closed form, else None.
-        published: The paper's minimum in each dimension as it is printed, where it is not zero.
+        published: The paper's minimum in each dimension as it is printed; none where all are zero or have a formula.
     """
 
     residuals: Residuals
@@ -417,9 +417,9 @@ def linear_rank_1_with_zeros(x: Tensor) -> Tensor:
     return weights * (_one_to(x.shape[-1])[1:-1] * x[..., 1:-1]).sum(-1, keepdim=True) - 1
 
 
-@_problem(35, (8, 10), start=_steps, published=("3.51687e-3", "6.50395e-3"))
+@_problem(35, (8, 9), start=_steps, published=("3.51687e-3", "0"))
 def chebyquad(x: Tensor) -> Tensor:
-    """Chebyquad (35), m = n."""
+    """Chebyquad (35), m = n; in ten dimensions the published 6.50395e-3 is not the lowest minimum, but 4.77271e-3."""
     z = 2 * x - 1
     polynomials = [torch.ones_like(z), z]
     for _ in range(x.shape[-1] - 1):

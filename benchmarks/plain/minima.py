@@ -51,7 +51,8 @@ def main() -> None:
         if formula.minimizer is None:
             f_min, x = polished(formula.residuals, mgh.point(formula.start, dim))
             # Where the paper prints zero, what is left is rounding.
-            minima[name] = {"f_min": f_min if formula.published else 0.0, "minimizer": x.tolist()}
+            printed = dict(zip(formula.dims, formula.published, strict=False)).get(dim, "0")
+            minima[name] = {"f_min": 0.0 if float(printed) == 0 else f_min, "minimizer": x.tolist()}
     rows = (f'"{name}": {json.dumps(entry)}' for name, entry in minima.items())
     _FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
 
