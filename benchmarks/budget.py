@@ -78,7 +78,7 @@ class Evaluator:
             ValueError: If the function is no sum of squares, or as above.
         """
         if not isinstance(self._objective, SumOfSquares):
-            raise ValueError("residuals are known of sums of squares only, as the suites mgh, rosenbrock and nist are")
+            raise ValueError("residuals are known of sums of squares only, as in the suites mgh, rosenbrock and nist")
         point, _ = self._spend(x)
         began = time.perf_counter()
         residuals, jacobian = self._objective.residuals(point)

@@ -128,6 +128,18 @@ def test_runtimes_and_profiles_are_those_of_the_analysis(chosen, look):
             np.testing.assert_allclose(line.get_ydata(), table[line.get_label()])
 
 
+def test_data_profiles_are_those_of_the_analysis_and_say_who_sees_residuals(look):
+    comparisons = analysis.comparisons(frame([*METHODS[:2], "least_squares"], sample="MGH"))
+    figure = figures.draw_data_profiles(comparisons, figures.styles(comparisons))
+    assert [panel.get_title(loc="right") for panel in figure.axes] == [f"tau = {name}" for name in analysis.TAUS]
+    for panel, tau in zip(figure.axes, analysis.TAUS.values(), strict=True):
+        table = analysis.data_profile(comparisons[0], tau)
+        for line in panel.lines:
+            np.testing.assert_allclose(line.get_ydata(), table[line.get_label()])
+    assert figure.get_supxlabel().startswith("least_squares sees the residuals")
+    assert not figures.draw_data_profiles(analysis.comparisons(frame()), look).get_supxlabel()
+
+
 def test_critical_differences_join_what_does_not_differ(look):
     names = {f"f{i}": "all" for i in range(12)}
     few = [METHODS[0], METHODS[1], METHODS[2]]
