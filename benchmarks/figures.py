@@ -100,12 +100,9 @@ def draw_data_profiles(comparisons: Sequence[Comparison], look: Styles) -> Figur
         for panel, (name, tau) in zip(row, analysis.TAUS.items(), strict=True):
             panel.set_ylim(0, 1.02)
             _draw_lines(panel, analysis.data_profile(comparison, tau), look, log=True)
-            panel.set_title(f"tau = {name}", loc="right", fontsize="medium")
-            panel.set(xlabel="evaluations of value and gradient")
-        row[0].set_title(comparison.title, loc="left", fontsize="medium")
-        row[0].set(ylabel="share of runs that are solved to tau")
-    if note := knows_residuals(look):
-        figure.supxlabel(note, fontsize=_FONT)
+            panel.set(xlabel=f"evaluations until solved to tau = {name}")
+        row[0].set_title(comparison.title, loc="left")
+        row[0].set(ylabel="share of runs that are solved")
     return figure
 
 
@@ -141,6 +138,7 @@ def draw_critical_differences(comparisons: Sequence[Comparison], look: Styles) -
     heights = [np.ptp(panel.get_ylim()) * _LINE + 0.9 for panel in panels]
     panels[0].get_gridspec().set_height_ratios(heights)
     figure.set_size_inches(_WIDTH, sum(heights))
+    _note_residuals(figure, comparisons)
     return figure
 
 
@@ -183,6 +181,7 @@ def draw_ranks(comparisons: Sequence[Comparison], look: Styles) -> Figure:
         panel.set_yticks(range(len(table)), table.index)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    _note_residuals(figure, comparisons)
     return figure
 
 
@@ -205,7 +204,14 @@ def _rows(comparisons: Sequence[Comparison], columns: int) -> tuple[Figure, Any]
 
     heights = [max(3.4, _LINE * len(c.methods) + 0.9) for c in comparisons]
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    _note_residuals(figure, comparisons)
     return figure, figure.subplots(len(comparisons), columns, squeeze=False, height_ratios=heights)
+
+
+def _note_residuals(figure: Figure, comparisons: Sequence[Comparison]) -> None:
+    """Says under a figure which of its methods saw more than the others."""
+    if note := knows_residuals({method: None for comparison in comparisons for method in comparison.methods}):
+        figure.supxlabel(note, fontsize=_FONT)
 
 
 def _text_color(style: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from benchmarks.analysis import (
     significance,
     solved,
 )
-from benchmarks.problems import KNOWN_MINIMA, NIST, OWN_STARTS, PLAIN, ROSENBROCK, VLSE
+from benchmarks.problems import CHAIN, KNOWN_MINIMA, NIST, OWN_STARTS, PLAIN, ROSENBROCK, VLSE
 from benchmarks.rivals import knows_residuals
 from benchmarks.significance import ALPHA, Significance, p_in_words
 from pop_optimizer.checkpoint import write_atomically
@@ -76,6 +76,8 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
             rank = _with_interval(row, *_COLUMNS["rank"])
             printed.add_row(str(method), f"{row['ni']:.3f}", f"{row['log10_regret']:.2f}", rank, f"{row['failed']:.0f}")
         console.print(printed, "")
+    if note := knows_residuals(results["method"].unique()):
+        console.print(f"Not on equal terms: {note}")
     failed = int((results["error"] != "").sum())
     if failed:
         console.print(f"[bold red]{counted(failed, 'run')} failed[/]: summary.md tells which and why.")
@@ -170,7 +172,8 @@ def _solved(comparison: Comparison) -> list[str]:
     }
     medians = {"median to 1e-6": table["median"]}
     if comparison.sample == ROSENBROCK:
-        medians = {f"median to 1e-6, {name}": column for name, column in medians_by_function(comparison).items()}
+        by_function = medians_by_function(comparison)
+        medians = {f"median to 1e-6, {str(name).removeprefix(CHAIN)[1:]}": by_function[name] for name in by_function}
     for title, column in medians.items():
         cells[title] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in column]
     return ["", f"### Solved: {comparison.title}", "", *_markdown("method", table.index, cells)]
