@@ -209,9 +209,9 @@ def _rows(comparisons: Sequence[Comparison], columns: int) -> tuple[Figure, Any]
 
 
 def _note_residuals(figure: Figure, comparisons: Sequence[Comparison]) -> None:
-    """Says under a figure which of its methods saw more than the others."""
+    """Says over a figure which of its methods saw more than the others."""
     if note := knows_residuals({method: None for comparison in comparisons for method in comparison.methods}):
-        figure.supxlabel(note, fontsize=_FONT)
+        figure.suptitle(note, fontsize=_FONT)
 
 
 def _text_color(style: Mapping[str, Any]) -> str:

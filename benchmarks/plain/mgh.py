@@ -145,7 +145,7 @@ def rosenbrock(x: Tensor) -> Tensor:
 
 @_problem(2, 2, start=(0.5, -2), minimizer=(5, 4))
 def freudenstein_roth(x: Tensor) -> Tensor:
-    """Freudenstein and Roth (2): from the standard start descents find the local minimum 48.98."""
+    """Freudenstein and Roth (2): from the standard start some descents end in the local minimum 48.98."""
     x1, x2 = x.unbind(-1)
     return torch.stack([-13 + x1 + ((5 - x2) * x2 - 2) * x2, -29 + x1 + ((x2 + 1) * x2 - 14) * x2], -1)
 
@@ -338,7 +338,7 @@ def variably_dimensioned(x: Tensor) -> Tensor:
 
 @_problem(26, _DIM, start=lambda dim: 1 / dim, minimizer=0)
 def trigonometric(x: Tensor) -> Tensor:
-    """Trigonometric (26): from the standard start descents find the local minimum 2.79506e-5."""
+    """Trigonometric (26): from the standard start descents end in the local minimum 2.79506e-5."""
     dim = x.shape[-1]
     return dim - x.cos().sum(-1, keepdim=True) + _one_to(dim) * (1 - x.cos()) - x.sin()
 

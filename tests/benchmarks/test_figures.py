@@ -142,9 +142,9 @@ def test_data_profiles_are_those_of_the_analysis():
 @pytest.mark.parametrize("draw", [*DRAWN, figures.draw_data_profiles])
 def test_every_figure_says_who_sees_residuals(draw, chosen, look):
     comparisons = analysis.comparisons(frame([*METHODS[:2], "least_squares"], sample="MGH"))
-    note = draw(comparisons, figures.styles(comparisons)).get_supxlabel()
+    note = draw(comparisons, figures.styles(comparisons)).get_suptitle()
     assert note.startswith("least_squares sees the residuals")
-    assert not draw(chosen, look).get_supxlabel()
+    assert not draw(chosen, look).get_suptitle()
 
 
 def test_critical_differences_join_what_does_not_differ(look):
