@@ -6,13 +6,14 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import tyro
+from gymnasium.vector import AutoresetMode
 from rich.console import Console
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import configure
@@ -24,9 +25,10 @@ from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatisti
 from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import Score, ValidationSet
-from agents.vec_env import AlternatingVecEnv
+from agents.vec_env import DrawnVecEnv
 from pop_envs.objectives.gp_prior import PRIORS
 from pop_envs.pop.env import POPVectorEnv
+from pop_envs.pop.task import POPTask
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
 
@@ -75,19 +77,19 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     assert isinstance(model.learning_rate, WarmCosine)
     clock = Clock(config, model.learning_rate, before=seconds)
     policy = POPPolicy(model.policy.network, config.task)
-    sets = {name: ValidationSet.of(name, config.budget) for name in PRIORS}
+    sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
     validation = Validation(clock, policy, sets)
     bar = ProgressBar(clock)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
     console.print(f"Training in {config.folder}; watch it with: tensorboard --logdir {config.out}")
     try:
         model.learn(
-            config.functions * config.budget - model.num_timesteps,
+            config.functions * config.task.budget - model.num_timesteps,
             callback=CallbackList([clock, RolloutStatistics(clock), validation, bar]),
             reset_num_timesteps=not config.resume,
         )
     except KeyboardInterrupt:
-        bar.stop()
+        bar.on_training_end()  # leaves the terminal as it was
         validation.save({})
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
@@ -142,9 +144,9 @@ def _kept(path: Path) -> dict[str, Any]:
 
 def _command(config: TrainConfig) -> str:
     """The command line that stands for ``config``, but for its ``resume``."""
-    usual = asdict(PRESETS.get(config.preset, PRESETS["quick"])[1])
+    usual = PRESETS.get(config.preset, PRESETS["quick"])[1].settings()
     words = ["python", "-m", "agents.train", config.preset]
-    for name, value in asdict(config).items():
+    for name, value in config.settings().items():
         if name == "resume" or value == usual[name]:
             continue
         option = name.replace("_", "-")
@@ -155,27 +157,28 @@ def _command(config: TrainConfig) -> str:
     return shlex.join(words)
 
 
-def _environment(config: TrainConfig) -> AlternatingVecEnv:
-    return AlternatingVecEnv([_vector_env(config, dim) for dim in config.dims])
+def _environment(config: TrainConfig) -> DrawnVecEnv:
+    def draw(rng: np.random.Generator) -> POPVectorEnv:
+        prior, dim, budget = (choices[rng.integers(len(choices))] for choices in config.choices())
+        return _vector_env(config, replace(config.task, prior=prior, budget=budget), dim)
+
+    return DrawnVecEnv(_vector_env(config, config.task, config.dims[0]), draw)
 
 
-def _vector_env(config: TrainConfig, dim: int) -> POPVectorEnv:
-    # Fewer functions of more coordinates, so that every update takes the same time and memory.
-    share = config.batch_episodes * config.dims[0] // dim
+def _vector_env(config: TrainConfig, task: POPTask, dim: int) -> POPVectorEnv:
+    # Fewer functions of more coordinates and longer runs, so that every update takes the same time and memory.
+    share = config.batch_episodes * config.dims[0] * config.task.budget // (dim * task.budget)
     return POPVectorEnv(
         max(1, share) * (config.episodes // config.batch_episodes),
         dim=dim,
-        budget=config.budget,
-        prior=config.prior,
-        reward=config.reward,
-        step_rule=config.step_rule,
-        tokens=config.tokens,
+        **vars(task),
         observation="token",
+        autoreset_mode=AutoresetMode.DISABLED,
         device=config.device,
     )
 
 
-def _seed_all(config: TrainConfig, env: AlternatingVecEnv, functions: int) -> None:
+def _seed_all(config: TrainConfig, env: DrawnVecEnv, functions: int) -> None:
     """Seeds a part of a training: the functions after a resumption are others than those before."""
     env_seed, torch_seed, numpy_seed = np.random.SeedSequence([config.seed, functions]).generate_state(3)
     env.seed(int(env_seed))

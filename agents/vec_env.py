@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -55,10 +55,12 @@ class GymnasiumVecEnv(VecEnv):
         observations, rewards, terminated, truncated, batch = self.env.step(self.actions)
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        # Where nothing restarts by itself the last observations and infos are these.
+        last, facts = batch.get("final_obs", observations), batch.get("final_info", batch)
         for i in np.flatnonzero(dones).tolist():
             infos[i] = {
-                **_row(batch["final_info"], i),
-                "terminal_observation": batch["final_obs"][i],
+                **_row(facts, i),
+                "terminal_observation": last[i],
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
         return observations, rewards.astype(np.float32), dones, infos
@@ -117,51 +119,43 @@ class GymnasiumVecEnv(VecEnv):
             raise ValueError("the sub-environments of a batched environment share their state: leave indices out")
 
 
-class AlternatingVecEnv(GymnasiumVecEnv):
-    """Vector environments that take turns, an episode each; they may differ in size, dimension and budget.
+class DrawnVecEnv(GymnasiumVecEnv):
+    """An environment drawn anew for each episode; they may differ in size, dimension and budget.
 
-    Its spaces and its number of sub-environments are those of the one whose turn it is.
+    Its spaces and its number of sub-environments are those of the present one.
 
     Args:
-        envs: As ``GymnasiumVecEnv`` takes them; all episodes of one must end together.
+        first: The environment whose spaces and size it has before the first reset.
+        draw: Makes the environment of the next episode with the generator given; all its episodes must end together,
+            and with autoreset disabled no function is drawn in vain.
     """
 
-    def __init__(self, envs: Sequence[VectorEnv[Any, Any, Any]]) -> None:
-        self.envs = list(envs)
-        for env in self.envs:
-            _demand_same_step(env)
-        self._waiting: list[VecEnvObs] = []
-        super().__init__(envs[0])
+    def __init__(
+        self, first: VectorEnv[Any, Any, Any], draw: Callable[[np.random.Generator], VectorEnv[Any, Any, Any]]
+    ) -> None:
+        self.env, self._draw, self._rng = first, draw, np.random.default_rng()
+        VecEnv.__init__(self, first.num_envs, first.single_observation_space, first.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        """Restarts all environments, the first of which has the next turn; see ``VecEnv``."""
-        seed = self._seeds[0]
-        seeds = [None if seed is None else int(s) for s in np.random.SeedSequence(seed).generate_state(len(self.envs))]
-        options = self._shared_options()
-        self._waiting = [env.reset(seed=seed, options=options)[0] for env, seed in zip(self.envs, seeds, strict=True)]
+        """Draws the first environment and restarts it, with the seed and options set before; see ``VecEnv``."""
+        if self._seeds[0] is not None:
+            self._rng = np.random.default_rng(self._seeds[0])
+        observations = self._next(self._shared_options())
         self._reset_seeds()
         self._reset_options()
-        return self._turn_to(0)
+        return observations
 
     def step_wait(self) -> VecEnvStepReturn:
         """See ``VecEnv``; after an episode's end the observations are those of the next environment."""
         observations, rewards, dones, infos = super().step_wait()
-        if dones.all():
-            index = self.envs.index(self.env)
-            self._waiting[index] = observations
-            observations = self._turn_to((index + 1) % len(self.envs))
-        return observations, rewards, dones, infos
+        return self._next() if dones.all() else observations, rewards, dones, infos
 
-    def close(self) -> None:
-        """See ``VecEnv``."""
-        for env in self.envs:
-            env.close()
-
-    def _turn_to(self, index: int) -> VecEnvObs:
-        self.env = self.envs[index]
+    def _next(self, options: dict[str, Any] | None = None) -> VecEnvObs:
+        self.env.close()
+        self.env = self._draw(self._rng)
         self.num_envs = self.env.num_envs
         self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
-        return self._waiting[index]
+        return self.env.reset(seed=int(self._rng.integers(2**31)), options=options)[0]
 
 
 def _demand_same_step(env: VectorEnv[Any, Any, Any]) -> None:

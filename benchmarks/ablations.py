@@ -122,8 +122,7 @@ class Study:
 
     def config(self, variant: Variant, seed: int) -> TrainConfig:
         """The training of a variant from a seed."""
-        return replace(
-            BASE,
+        return BASE.changed(
             preset=variant.name,
             seed=seed,
             functions=ENDLESS,
@@ -160,11 +159,11 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
     ):
         if isinstance(result, ProcessDied):
             raise RuntimeError(f"{config.folder} could not be trained: {result}")
-    rows = [
-        {"group": variant.group, "variant": variant.name, "seed": seed, **_result(study.config(variant, seed))}
-        for variant in chosen
-        for seed in study.seeds
-    ]
+    rows = []
+    for variant in chosen:
+        for seed in study.seeds:
+            result = json.loads((study.config(variant, seed).folder / RESULT).read_text("utf-8"))
+            rows.append({"group": variant.group, "variant": variant.name, "seed": seed, **result})
     results = pd.DataFrame(rows)
     write_atomically(study.out / "ablations.csv", results.to_csv(index=False).encode())
     return results
@@ -180,7 +179,9 @@ def _identity(study: Study) -> dict[str, Any]:
 
 def _validation_sets(study: Study) -> dict[tuple[str, int], ValidationSet]:
     """The functions to evaluate on, by prior and dimension."""
-    sets = {(prior, dim): ValidationSet.of(prior, BASE.budget, study.size, dim) for prior in PRIORS for dim in DIMS}
+    sets = {
+        (prior, dim): ValidationSet.of(prior, BASE.task.budget, study.size, dim) for prior in PRIORS for dim in DIMS
+    }
     for functions in sets.values():
         _ = functions.minimum, functions.median  # they take long: here once, and not again in every process
     return sets
@@ -197,10 +198,6 @@ def _run_one(config: TrainConfig, sets: dict[tuple[str, int], ValidationSet]) ->
     result = {"functions": card.functions}
     result |= {column: getattr(scores[prior, dim], measure) for column, (prior, dim, measure) in MEASURES.items()}
     write_atomically(config.folder / RESULT, json.dumps(result, indent=2).encode() + b"\n")
-
-
-def _result(config: TrainConfig) -> dict[str, float]:
-    return json.loads((config.folder / RESULT).read_text("utf-8"))
 
 
 def over_seeds(results: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,11 @@ Observe = Callable[[float, Array], tuple[float, Array]]
 """The true value and gradient of an evaluation -> what a method sees of them, noise for instance."""
 
 
+def values_only(evaluate: Evaluate) -> Callable[[Array], float]:
+    """The function as methods take it that never look at a gradient."""
+    return lambda x: evaluate(x)[0]
+
+
 class BudgetExhausted(Exception):  # noqa: N818 - the normal end of a run, not an error
     """No evaluation is left. A method need not catch it: it ends the run."""
 

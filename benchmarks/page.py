@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from benchmarks.rivals import knows_residuals
 from benchmarks.significance import p_in_words
 from pop_envs.measures import REGRET_FLOOR, log10_regret
 from pop_envs.rendering import draw_landscape
-from pop_optimizer.checkpoint import write_atomically
+from pop_optimizer.checkpoint import versions, write_atomically
 
 _LIBRARIES = ("numpy", "torch", "scipy", "cma", "pymoo", "optuna", "botorch", "nevergrad", "scikit-posthocs")
 _LISTED = 16  # functions of a prior: they are hundreds, and alike
@@ -185,7 +184,7 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
         own={method for method in look if not figures.is_rival(method)},
         data=_data(results, views),
         facts=_facts(results, command, written or date.today()),
-        versions=_versions(),
+        versions={"python": platform.python_version()} | versions(*_LIBRARIES),
         failures=_failures(results),
         strict=bool(results["doubled"].any()),
         shared=any(view.comparison.shared for view in views),
@@ -386,16 +385,6 @@ def _facts(results: pd.DataFrame, command: str, written: date) -> dict[str, str]
         "Methods' own time": f"{timedelta(seconds=round(results['seconds'].sum()))} (h:mm:ss) in all runs",
         "Machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _failures(results: pd.DataFrame) -> list[tuple[str, ...]]:

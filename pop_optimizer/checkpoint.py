@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.pop.rewards import REWARDS
 from pop_envs.pop.task import POPTask
-from pop_envs.pop.tokens import SURROGATE, TRUST_REGION
 from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.networks.distributions import DISTRIBUTIONS
 from pop_optimizer.networks.pop import POPNetwork
 
-FORMAT = 2
+FORMAT = 3
+READABLE = ("2", str(FORMAT))
 WEIGHTS, CARD = "policy.safetensors", "card.json"
 
 
@@ -29,12 +34,16 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used, and why."""
 
 
-def _versions() -> dict[str, str]:
+def versions(*names: str) -> dict[str, str]:
+    """Versions of those packages among ``names`` that are installed."""
     found = {}
-    for name in ("pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3"):
-        with suppress(PackageNotFoundError):  # the last one is only needed for training
+    for name in names:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+_versions = partial(versions, "pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3")
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,10 @@ class Card:
         seed: Of the training.
         functions: Functions seen in training.
         seconds: Wall time of the training.
-        budget: Steps per episode in training.
+        task: What it was trained on. A prior or reward of one's own is read back as the default one.
+        prior: The prior's configuration.
         dims: Numbers of coordinates in training.
-        step_rule: How an action becomes a step: a name in ``pop_envs.pop.step_rules.STEP_RULES``.
-        tokens: What the policy sees: a name in ``pop_envs.pop.tokens.TOKENS``.
         policy: Shape of the network: head, width, depth, heads, mixing.
-        prior: The training prior's name and configuration.
         validation: Measures on the validation functions, by prior.
         versions: Of the libraries it was made with.
     """
@@ -60,25 +67,21 @@ class Card:
     seed: int
     functions: int
     seconds: float
-    budget: int
-    dims: tuple[int, ...]
-    step_rule: str
-    tokens: str
-    policy: dict[str, Any]
+    task: POPTask
     prior: dict[str, Any]
+    dims: tuple[int, ...]
+    policy: dict[str, Any]
     validation: dict[str, Any]
     versions: dict[str, str] = field(default_factory=_versions)
 
-    @property
-    def task(self) -> POPTask:
-        """What it takes of the task to run the policy; the prior and the reward are the default ones."""
-        return POPTask(budget=self.budget, step_rule=self.step_rule, tokens=self.tokens)
+    def record(self) -> dict[str, Any]:
+        """The card as plain JSON values."""
+        return asdict(self) | {"task": self.task.record()}
 
     def network(self, device: torch.device | str = "cpu") -> POPNetwork:
         """The untrained network that the card describes."""
         features = self.task.make_tokens().features
-        named = SURROGATE in features and TRUST_REGION in features
-        proposed = (features.index(SURROGATE), features.index(TRUST_REGION)) if named else None
+        proposed = [features.index(name) for name in DISTRIBUTIONS[self.policy["head"]].follows]
         return POPNetwork(len(features), proposed, **self.policy, device=device)
 
 
@@ -86,7 +89,7 @@ def save_checkpoint(folder: Path, network: POPNetwork, card: Card) -> None:
     """Writes weights and card into ``folder``; a kill at any point leaves the old or the new checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps(asdict(card), indent=2)
+    text = json.dumps(card.record(), indent=2)
     # The weights' file alone is the checkpoint; the card beside it is for people.
     metadata = {"format": str(FORMAT), "kind": "pop", "card": text, "sha256": _digest(tensors)}
     write_atomically(folder / WEIGHTS, save(tensors, metadata))
@@ -112,14 +115,13 @@ def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({error}): copy it again") from error
     if metadata.get("kind") != "pop":
         raise CheckpointError(f"{file} holds weights of something else than a POP policy")
-    if metadata.get("format") != str(FORMAT):
+    if metadata.get("format") not in READABLE:
         raise CheckpointError(
-            f"{file} has format {metadata.get('format')}, and this version of pop-optimizer reads format {FORMAT}: "
-            "take the version that wrote it, or train a policy with this one"
+            f"{file} has format {metadata.get('format')}, and this version of pop-optimizer reads formats "
+            f"{' and '.join(READABLE)}: take the version that wrote it, or train a policy with this one"
         )
     try:
-        told = json.loads(metadata["card"])
-        card = Card(**{**told, "dims": tuple(told["dims"])})
+        card = _read_card(json.loads(metadata["card"]), metadata["format"])
         network = card.network("meta")  # it takes the file's tensors, and draws no random numbers for its own
         network.load_state_dict(tensors, assign=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -128,6 +130,16 @@ def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
         raise CheckpointError(f"{file} is damaged: its weights do not match their checksum; copy it again")
     network.requires_grad_(False).eval()
     return POPPolicy(network, card.task), card
+
+
+def _read_card(told: dict[str, Any], written_in: str) -> Card:
+    if written_in == "2":  # the task's settings stood one by one, the prior's name in its record, the reward nowhere
+        told["task"] = {name: told.pop(name) for name in ("budget", "step_rule", "tokens")}
+        told["task"]["prior"] = told["prior"].pop("name")
+    # To run the policy takes neither prior nor reward: classes of one's own need not be here.
+    registries: dict[str, Collection[str]] = {"prior": PRIORS, "reward": REWARDS}
+    task = {name: value for name, value in told["task"].items() if value in registries.get(name, (value,))}
+    return Card(**told | {"task": POPTask(**task), "dims": tuple(told["dims"])})
 
 
 def write_atomically(file: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@ import torch
 from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
+from pop_envs import POPTask
 from pop_envs.pop.tokens import SURROGATE, TIME, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
 
@@ -43,12 +44,10 @@ def made_card(**changes):
         "seed": 3,
         "functions": 7,
         "seconds": 1.5,
-        "budget": 50,
+        "task": POPTask(step_rule="quasi_newton", tokens="full"),
+        "prior": {"num_features": 96},
         "dims": (2,),
-        "step_rule": "quasi_newton",
-        "tokens": "full",
         "policy": {"head": "mixture", "width": 16, "depth": 1, "heads": 2, "mixing": False},
-        "prior": {"name": "gp"},
         "validation": {},
     }
     return Card(**{**card, **changes})

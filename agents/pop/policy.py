@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from pop_envs.checks import one_of
-from pop_envs.pop.tokens import SURROGATE, TRUST_REGION, columns
+from pop_envs.pop.tokens import columns
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 from pop_optimizer.networks.pop import POPNetwork
 
@@ -57,10 +57,8 @@ class TrajectoryPolicy(ActorCriticPolicy):
                 f"TrajectoryPolicy needs tokens (dim, features), got observations {observation_space.shape} for "
                 f'actions {action_space.shape}; make the environment with observation="token"'
             )
-        self.proposed: tuple[int, int] | None = None
-        if any(DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)].guided):
-            surrogate, trust_region = columns(observation_space, SURROGATE, TRUST_REGION)
-            self.proposed = surrogate, trust_region
+        follows = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)].follows
+        self.proposed = columns(observation_space, *follows) if follows else []
         self.shape: dict[str, Any] = {"head": head, "width": width, "depth": depth, "heads": heads, "mixing": mixing}
         super().__init__(
             observation_space,

@@ -70,7 +70,7 @@ class Clock(BaseCallback):
     @property
     def functions(self) -> int:
         """Functions seen so far."""
-        return self.model.num_timesteps // self.config.budget
+        return self.model.num_timesteps // self.config.task.budget
 
     @property
     def progress(self) -> float:
@@ -86,18 +86,21 @@ class Clock(BaseCallback):
         return self._time_progress < 1
 
 
-class RolloutStatistics(BaseCallback):
-    """Logs what the rollout was like: returns, step sizes, functions per second."""
+class ByClock(BaseCallback):
+    """What goes on besides, by the clock of the training."""
 
     model: EpisodicPPO
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock
-        self._last = (0, 0.0)
 
     def _on_step(self) -> bool:
         return True
+
+
+class RolloutStatistics(ByClock):
+    """Logs what the rollout was like: returns, step sizes, functions per second."""
 
     def _on_training_start(self) -> None:
         self._last = (self.clock.functions, self.clock.seconds)
@@ -118,7 +121,7 @@ class RolloutStatistics(BaseCallback):
         self._last = (functions, seconds)
 
 
-class Validation(BaseCallback):
+class Validation(ByClock):
     """Evaluates and saves the policy every so often: nothing that took longer than that is ever lost.
 
     Args:
@@ -127,17 +130,12 @@ class Validation(BaseCallback):
         sets: Validation sets by name.
     """
 
-    model: EpisodicPPO
-
     def __init__(self, clock: Clock, policy: POPPolicy, sets: dict[str, ValidationSet]) -> None:
-        super().__init__()
-        self.clock, self.policy, self.sets = clock, policy, sets
+        super().__init__(clock)
+        self.policy, self.sets = policy, sets
         self.folder = clock.config.folder
         self.adam = {name: chosen.score(chosen.adam()) for name, chosen in sets.items()}
         self._due = clock.seconds
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         # Between an update and the next rollout: the saved state is one that training can go on from.
@@ -173,12 +171,10 @@ class Validation(BaseCallback):
             seed=config.seed,
             functions=self.clock.functions,
             seconds=round(self.clock.seconds, 1),
-            budget=config.budget,
+            task=config.task,
+            prior=config.task.make_prior().record(),
             dims=config.dims,
-            step_rule=config.task.record()["step_rule"],
-            tokens=config.task.record()["tokens"],
             policy=self.model.policy.shape,
-            prior=config.prior_card(),
             validation={name: score._asdict() for name, score in scores.items()},
         )
         save_checkpoint(self.folder, self.model.policy.network, card)
@@ -187,22 +183,16 @@ class Validation(BaseCallback):
         partial.replace(self.folder / STATE)
 
 
-class ProgressBar(BaseCallback):
+class ProgressBar(ByClock):
     """A bar with the time left and the newest return."""
 
-    model: EpisodicPPO
-
     def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self.clock = clock
+        super().__init__(clock)
         self._bar = progress(Console(), TextColumn("{task.percentage:>3.0f} %"))
 
     def _on_training_start(self) -> None:
         self._task = self._bar.add_task("training", total=1.0)
         self._bar.start()
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         returns = self.model.rollout_buffer.rewards.sum(0).mean()
@@ -210,10 +200,6 @@ class ProgressBar(BaseCallback):
         self._bar.update(self._task, completed=self.clock.progress, description=text)
 
     def _on_training_end(self) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Leaves the terminal as it was, also after an interrupt."""
         self._bar.stop()
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from pop_envs.checks import positive_int
-from pop_envs.pop.task import POPTask, PriorLike, RewardLike, StepRuleLike, TokensLike
+from pop_envs.pop.task import POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
+
+_TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,17 @@ class TrainConfig:
     device: str = "cpu"
     """Where PyTorch computes: cpu, cuda or another device of its own."""
 
-    prior: PriorLike = "wide"
-    """What the functions are drawn from."""
+    task: Annotated[POPTask, tyro.conf.arg(name="")] = _TASK
+    """What is trained on."""
+    priors: tuple[PriorLike, ...] = ()
+    """Priors, of which one is drawn for each update, if there are more than the task's; named twice, twice as often."""
     dims: tuple[int, ...] = (2,)
-    """Numbers of coordinates of the functions: an update of each in turn."""
-    budget: int = 50
-    """Steps of a run: evaluations after the one at its start."""
-    reward: RewardLike = "log_gap"
-    """What a step is worth: the fall of the best value, or also the decades gained in the gap to the minimum."""
-    step_rule: StepRuleLike = "quasi_newton"
-    """How an action becomes a step: along the gradient, its signs, or the signs of the quasi-Newton step."""
-    tokens: TokensLike = "full"
-    """What the policy sees of each point: the paper's four quantities, or thirty with two proposed actions."""
+    """Numbers of coordinates, drawn likewise."""
+    budgets: tuple[int, ...] = ()
+    """Budgets, drawn likewise, if there are more than the task's."""
 
-    head: Literal["gaussian", "mixture", "unguided_jumps", "free"] = "mixture"
-    """Distribution of the actions: a Gaussian, or a mixture of steps and jumps that follow proposals, or do not."""
+    head: Literal[*DISTRIBUTIONS] = "options"  # type: ignore[valid-type]
+    """Distribution of actions: a Gaussian, mixtures of steps and jumps, or a choice of exact steps and jumps."""
     width: int = 64
     """Size of the transformer's hidden states."""
     depth: int = 1
@@ -79,12 +78,13 @@ class TrainConfig:
     """Minutes between validations, saves and figures."""
 
     def __post_init__(self) -> None:
-        for name in ("functions", "budget", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
+        for name in ("functions", "width", "depth", "heads", "episodes", "batch_episodes", "epochs"):
             positive_int(name, getattr(self, name))
         if not self.dims:
             raise ValueError("dims must name at least one number of coordinates")
-        for dim in self.dims:
-            positive_int("dims", dim)
+        for name in ("dims", "budgets"):
+            for number in getattr(self, name):
+                positive_int(name, number)
         for name in ("minutes", "learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -94,26 +94,32 @@ class TrainConfig:
             raise ValueError(
                 f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"
             )
-        if any(DISTRIBUTIONS[self.head].guided) and self.tokens == "paper":
-            raise ValueError(f'head="{self.head}" follows proposed actions: it needs tokens="full"')
-        _ = self.task
+        missing = set(DISTRIBUTIONS[self.head].follows) - set(self.task.make_tokens().features)
+        if missing:
+            raise ValueError(
+                f'head="{self.head}" follows {", ".join(sorted(missing))}, which tokens={self.task.tokens!r} lack'
+            )
 
-    @property
-    def task(self) -> POPTask:
-        """What is trained on."""
-        return POPTask(self.budget, self.prior, self.reward, self.step_rule, self.tokens)
+    def choices(self) -> tuple[Sequence[PriorLike], Sequence[int], Sequence[int]]:
+        """The priors, numbers of coordinates and budgets of which one is drawn for each update."""
+        return self.priors or (self.task.prior,), self.dims, self.budgets or (self.task.budget,)
 
-    def prior_card(self) -> dict[str, Any]:
-        """The prior's name and configuration."""
-        prior = self.task.make_prior()
-        return {"name": self.task.record()["prior"], **prior.record()}
+    def settings(self) -> dict[str, Any]:
+        """All settings by the names that the command line gives them, the task's among them."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "task"}
+        return own | self.task.record()
+
+    def changed(self, **changes: Any) -> TrainConfig:
+        """This configuration with other settings, by the names that the command line gives them."""
+        task = {name: changes.pop(name) for name in self.task.record().keys() & changes.keys()}
+        return replace(self, task=replace(self.task, **task), **changes)
 
     def lasting(self) -> dict[str, Any]:
         """What a run keeps when it is resumed, as plain JSON values."""
         free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
-        kept = {name: value for name, value in asdict(self).items() if name not in free}
+        kept = {name: value for name, value in self.settings().items() if name not in free}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
-        return plain | self.task.record() | {"layout": 2}  # of the state to resume from
+        return plain | {"layout": 2}  # of the state to resume from
 
     @property
     def folder(self) -> Path:
@@ -122,21 +128,21 @@ class TrainConfig:
 
 
 PRESETS = {
-    "quick": ("Twelve minutes on one core.", TrainConfig()),
+    "quick": ("Twelve minutes on one core.", TrainConfig(priors=("wide", "wide", "plain"))),
     "paper": (
         "The paper's: eq. 4 and 6, its four quantities, its prior (eq. 8-10).",
-        TrainConfig(
-            preset="paper",
-            prior="gp",
-            reward="improvement",
-            step_rule="gradient",
-            tokens="paper",
-            head="gaussian",
-            mixing=False,
-        ),
+        TrainConfig(preset="paper", task=POPTask(), head="gaussian", mixing=False),
     ),
     "full": (
         "The policy that ships: three quarters of an hour on one core.",
-        TrainConfig(preset="full", functions=300_000, minutes=240.0, dims=(2, 8), learning_rate=5e-4),
+        TrainConfig(
+            preset="full",
+            functions=300_000,
+            minutes=240.0,
+            priors=("wide", "wide", "plain"),
+            dims=(2, 2, 2, 8, 8, 32),
+            budgets=(50, 50, 50, 50, 20, 100, 200, 500),
+            learning_rate=5e-4,
+        ),
     ),
 }

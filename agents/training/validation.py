@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.training.descent import descend
 from pop_envs.measures import log10_regret, normalized_improvement
 from pop_envs.objectives.base import FunctionBatch
 from pop_envs.objectives.gp_prior import PRIORS, validation_functions, validation_starts
@@ -85,30 +85,12 @@ class ValidationSet:
 
     def adam(self) -> Tensor:
         """Values (batch, budget + 1) of Adam's runs, clipped to the box."""
-        x = self.starts.clone().requires_grad_()
-        adam = torch.optim.Adam([x], lr=ADAM["learning_rate"], betas=(ADAM["beta1"], ADAM["beta2"]))
-        return self._iterate(x, lambda gradient: self._adam_step(adam, x, gradient))
-
-    @staticmethod
-    def _adam_step(adam: torch.optim.Adam, x: Tensor, gradient: Tensor) -> None:
-        x.grad = gradient
-        adam.step()
-        with torch.no_grad():
-            x.clamp_(-1, 1)
+        optimizer = partial(torch.optim.Adam, lr=ADAM["learning_rate"], betas=(ADAM["beta1"], ADAM["beta2"]))
+        return descend(self.functions.value_and_grad, self.starts, self.budget, optimizer)
 
     def random_search(self) -> Tensor:
         """Values (batch, budget + 1) at uniformly random points of the box, after the start."""
         generator = torch.Generator("cpu").manual_seed(_SEED + 3)
-        x = self.starts.clone()
-        return self._iterate(
-            x, lambda _: x.copy_(2 * torch.rand(x.shape, dtype=x.dtype, generator=generator, device="cpu") - 1)
-        )
-
-    def _iterate(self, x: Tensor, step: Callable[[Tensor], object]) -> Tensor:
-        """Values (batch, budget + 1) at ``x`` (batch, dim), which ``step(gradient)`` moves in place."""
-        values = []
-        for _ in range(self.budget + 1):
-            y, g = self.functions.value_and_grad(x.detach())
-            values.append(y)
-            step(g)
-        return torch.stack(values, 1)
+        shape, dtype = (self.budget, *self.starts.shape), self.starts.dtype
+        points = 2 * torch.rand(shape, dtype=dtype, generator=generator, device="cpu") - 1
+        return torch.stack([self.functions.value_and_grad(x)[0] for x in (self.starts, *points)], 1)

@@ -27,13 +27,7 @@ def bayesian_optimization(
     The start and Sobol points come first, as many as Ax takes: twice the coordinates, at most a fifth of
     the budget and at least five. As in Ax, a fit begins where the last one ended, which halves its time.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The first point.
-        budget: Number of steps.
-        rng: Source of randomness.
-        num_restarts: Number of ascents to the highest improvement.
-        raw_samples: Number of points that they are started from the best of.
+    ``num_restarts`` ascents to the highest improvement start from the best of ``raw_samples`` points.
     """
     dim = len(x0)
     first = max(5, min(2 * dim, (budget + 1) // 5))

@@ -19,14 +19,9 @@ def cma_es(
 ) -> None:
     """CMA-ES from the start; restarted with twice the population (IPOP) at random points until the budget is spent.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The start (dim,).
-        budget: Number of steps T.
-        rng: All its randomness.
-        sigma0: Deviation of the first population. pycma advises 0.3 of the box's width: the minimum should lie
-            within about three deviations.
-        population: Size of the first population, as a multiple of pycma's own for so many coordinates; at least 2.
+    ``sigma0`` is the deviation of the first population. pycma advises 0.3 of the box's width: the minimum should lie
+    within about three deviations. ``population`` is the size of the first population, as a multiple of pycma's own for
+    so many coordinates; it has at least 2 members.
     """
     evaluate(x0)
     options = {

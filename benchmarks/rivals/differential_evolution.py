@@ -6,7 +6,7 @@ import numpy as np
 from scipy import optimize
 from scipy.stats.qmc import LatinHypercube
 
-from benchmarks.budget import Array, Evaluate
+from benchmarks.budget import Array, Evaluate, values_only
 
 
 def differential_evolution(
@@ -26,25 +26,15 @@ def differential_evolution(
     the budget leaves four, and SciPy needs five members. The start is the first member, the others
     are a Latin hypercube.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The start (dim,).
-        budget: Number of steps T.
-        rng: All its randomness.
-        share: Of the budget that the population is, up to SciPy's 15 members per coordinate.
-        mutation: Mean of the factor of a difference, below 2, which each generation draws anew.
-        dither: How far it is drawn from the mean, at most; the factor must stay in [0, 2).
-        recombination: Share of the coordinates that a mutant hands down.
+    The population is ``share`` of the budget, up to SciPy's 15 members per coordinate. Each generation draws the factor
+    of a difference anew: its mean is ``mutation``, ``dither`` is how far from it at most, and it must stay in [0, 2).
+    ``recombination`` is the share of the coordinates that a mutant hands down.
     """
     members = min(max(5, int(share * (budget + 1))), max(5, 15 * len(x0)))
     population = 2.0 * LatinHypercube(len(x0), rng=rng).random(members) - 1.0
     population[0] = x0
-
-    def value(x: Array) -> float:
-        return evaluate(x)[0]
-
     optimize.differential_evolution(
-        value,
+        values_only(evaluate),
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         init=population,
         maxiter=budget + 1,  # more than the budget allows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from benchmarks.budget import Array, Evaluate
+from benchmarks.budget import Array, Evaluate, values_only
 
 
 def direct(
@@ -23,12 +23,8 @@ def direct(
     with the next one. ``eps`` is the least improvement, relative to the best value, that a box must promise.
     """
     evaluate(x0)
-
-    def value(x: Array) -> float:
-        return evaluate(x)[0]
-
     optimize.direct(
-        value,
+        values_only(evaluate),
         bounds=optimize.Bounds(np.full(len(x0), -1.0), np.full(len(x0), 1.0)),
         eps=eps,
         locally_biased=locally_biased,

@@ -25,15 +25,9 @@ def genetic_algorithm(
     """Tournaments, simulated binary crossover and polynomial mutation with pymoo's defaults.
 
     pymoo's population of 100 members leaves a budget of 50 no second generation.
-
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The first member; the others are uniform.
-        budget: Number of steps.
-        rng: Source of randomness.
-        share: Of the budget that is one generation; at least 4 members, and at most pymoo's 100.
-        crossover_eta: How near children are to their parents.
-        mutation_eta: How small mutations are.
+    So a generation is ``share`` of the budget, at least 4 members and at most pymoo's 100. The start is the first
+    member, the others are uniform. ``crossover_eta`` tells how near children are to their parents, ``mutation_eta`` how
+    small mutations are.
     """
     members = int(np.clip(share * (budget + 1), 4, 100))
     population = rng.uniform(-1.0, 1.0, (members, len(x0)))

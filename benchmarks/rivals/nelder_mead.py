@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from benchmarks.budget import Array, Evaluate
+from benchmarks.budget import Array, Evaluate, values_only
 
 
 def nelder_mead(
@@ -23,22 +23,13 @@ def nelder_mead(
     The first is from the start, the others, each after the one before has converged, from uniformly random
     points: as ``lbfgsb_restarts``, and for its reason, that no part of the budget is wasted.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The start (dim,).
-        budget: Number of steps T.
-        rng: Draws the points of the restarts.
-        simplex_size: Length of the edges, along the axes, of the first simplex, in half widths of the box, below 2.
-            None is SciPy's: five percent of each coordinate.
+    ``simplex_size`` is the length of the edges, along the axes, of the first simplex, in half widths of the box, below
+    2. None is SciPy's: five percent of each coordinate.
     """
-
-    def value(x: Array) -> float:
-        return evaluate(x)[0]
-
     while True:  # ends with BudgetExhausted: each descent evaluates at least its first simplex
         # SciPy turns corners beyond the upper bounds inwards.
         simplex = None if simplex_size is None else x0 + simplex_size * np.eye(len(x0) + 1, len(x0), -1)
         options: Any = {"maxiter": budget + 1, "maxfev": budget + 1, "initial_simplex": simplex}
         with np.errstate(invalid="ignore"):  # it compares infinities where the function has no value
-            minimize(value, x0, method="Nelder-Mead", bounds=[(-1.0, 1.0)] * len(x0), options=options)
+            minimize(values_only(evaluate), x0, method="Nelder-Mead", bounds=[(-1.0, 1.0)] * len(x0), options=options)
         x0 = rng.uniform(-1.0, 1.0, len(x0))

@@ -20,13 +20,8 @@ def tpe(
 ) -> None:
     """Optuna's sampler, its defaults.
 
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The first trial.
-        budget: Number of steps.
-        rng: Source of randomness.
-        n_startup_trials: Number of random trials before the estimator takes over, the start among them.
-        n_ei_candidates: Number of candidates that the next point is chosen from.
+    Before the estimator takes over there are ``n_startup_trials`` random trials, the start among them. Then the next
+    point is chosen from ``n_ei_candidates``.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would report every run
     sampler = optuna.samplers.TPESampler(

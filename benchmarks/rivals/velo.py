@@ -66,13 +66,7 @@ def velo(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator, *
 
     It draws nothing. Its displacements are in proportion to the root mean square of the coordinates, as
     suits the weights of neural networks. Iterates are projected onto the box, and kept in double precision.
-
-    Args:
-        evaluate: See ``benchmarks.rivals``.
-        x0: The start.
-        budget: Number of steps.
-        rng: Not used.
-        weights: File of the published weights, see ``load_weights``.
+    ``weights`` is the file of the published weights, see ``load_weights``.
     """
     optimizer = Velo(load_weights(weights), len(x0), budget)
     x = x0

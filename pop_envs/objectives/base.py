@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+Range = tuple[float, float]
 ValueAndGrad = Callable[[NDArray[np.float64]], tuple[ArrayLike, ArrayLike]]
 
 
@@ -56,6 +58,34 @@ class FunctionBatch(Objective):
     @abstractmethod
     def put(self, index: Tensor, other: Self) -> None:
         """Replaces the functions at ``index`` (n,) by the n functions of ``other``."""
+
+
+class Uniforms:
+    """Columns of a (batch, n) table of uniform numbers, handed out from left to right."""
+
+    def __init__(self, table: Tensor) -> None:
+        self.table = table
+        self.used = 0
+
+    def take(self, n: int) -> Tensor:
+        """The next n columns (batch, n)."""
+        self.used += n
+        assert self.used <= self.table.shape[1]
+        return self.table[:, self.used - n : self.used]
+
+    def uniform(self, n: int, bounds: Range) -> Tensor:
+        """Uniform numbers (batch, n) between bounds."""
+        low, high = bounds
+        return low + (high - low) * self.take(n)
+
+    def log_uniform(self, n: int, bounds: Range) -> Tensor:
+        """Numbers (batch, n) whose logarithms are uniform between those of positive bounds."""
+        return self.uniform(n, (math.log(bounds[0]), math.log(bounds[1]))).exp()
+
+    def normal(self, n: int) -> Tensor:
+        """Standard normal numbers (batch, n)."""
+        # Half a unit in the last place keeps the quantile of 0 finite.
+        return torch.special.ndtri(self.take(n) + 2.0**-54)
 
 
 class Prior(ABC):

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pop_envs.objectives.base import FunctionBatch, Prior
+from pop_envs.objectives.base import FunctionBatch, Prior, Range, Uniforms
+from pop_envs.objectives.plain_prior import PlainPrior
 from pop_envs.objectives.reference import reference_minimum, spread
-
-Range = tuple[float, float]
 
 _CHUNK = 64  # rows whose probe values fit the cache
 
@@ -143,30 +142,6 @@ def _contrasted(y: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
     return value, slope * base ** (exponent - 1) / unit
 
 
-class _Uniforms:
-    """Columns of a (batch, n) table of uniform numbers, handed out from left to right."""
-
-    def __init__(self, table: Tensor) -> None:
-        self.table = table
-        self.used = 0
-
-    def take(self, n: int) -> Tensor:
-        self.used += n
-        assert self.used <= self.table.shape[1]
-        return self.table[:, self.used - n : self.used]
-
-    def uniform(self, n: int, bounds: Range) -> Tensor:
-        low, high = bounds
-        return low + (high - low) * self.take(n)
-
-    def log_uniform(self, n: int, bounds: Range) -> Tensor:
-        return self.uniform(n, (math.log(bounds[0]), math.log(bounds[1]))).exp()
-
-    def normal(self, n: int) -> Tensor:
-        # Half a unit in the last place keeps the quantile of 0 finite.
-        return torch.special.ndtri(self.take(n) + 2.0**-54)
-
-
 @dataclass(frozen=True)
 class GPPrior(Prior):
     """The paper's prior: a separable quadratic plus a Gaussian process (eq. 8-10).
@@ -209,9 +184,9 @@ class GPPrior(Prior):
 
     def build(self, uniforms: Tensor, dim: int) -> PriorFunctions:
         """See ``Prior``."""
-        return self._build(_Uniforms(uniforms), dim)
+        return self._build(Uniforms(uniforms), dim)
 
-    def _build(self, u: _Uniforms, dim: int) -> PriorFunctions:
+    def _build(self, u: Uniforms, dim: int) -> PriorFunctions:
         alpha = u.uniform(1, self.alpha)
         alpha = torch.where(u.take(1) < self.p_convex, 1.0, alpha)
         curvature = u.uniform(dim, self.beta1)
@@ -285,14 +260,14 @@ class WidePrior(GPPrior):
         """See ``GPPrior``."""
         return super().num_uniforms(dim) + 2 * self.num_features + 20 + 3 * dim + dim * dim
 
-    def _build(self, u: _Uniforms, dim: int) -> PriorFunctions:
+    def _build(self, u: Uniforms, dim: int) -> PriorFunctions:
         functions = super()._build(u, dim)
         self._change_waves(functions, u)
         self._change_bowl(functions, u)
         self._change_contrast(functions, u)
         return functions
 
-    def _change_waves(self, functions: PriorFunctions, u: _Uniforms) -> None:
+    def _change_waves(self, functions: PriorFunctions, u: Uniforms) -> None:
         dim, features = functions.dim, self.num_features
         frequency = functions.frequency.transpose(0, 1)  # (batch, dim, features)
         heavy = u.take(1) < self.p_heavy
@@ -321,7 +296,7 @@ class WidePrior(GPPrior):
         frequency = torch.where(additive[..., None], frequency * along * math.sqrt(dim), frequency)
         functions.frequency = frequency.transpose(0, 1).contiguous()
 
-    def _change_bowl(self, functions: PriorFunctions, u: _Uniforms) -> None:
+    def _change_bowl(self, functions: PriorFunctions, u: Uniforms) -> None:
         dim = functions.dim
         rotated = u.take(1) < self.p_rotated
         log_condition = u.log_uniform(1, self.condition).log()
@@ -344,7 +319,7 @@ class WidePrior(GPPrior):
         exponent, width = u.uniform(1, self.kink), u.log_uniform(1, self.kink_width)
         functions.kink = torch.cat([torch.where(kinked, exponent, 2.0), torch.where(kinked, width, 0.0)], -1)
 
-    def _change_contrast(self, functions: PriorFunctions, u: _Uniforms) -> None:
+    def _change_contrast(self, functions: PriorFunctions, u: Uniforms) -> None:
         powered, contrasted = u.take(1) < self.p_power, u.take(1) < self.p_contrast
         power = torch.where(powered, u.uniform(1, self.power), 1.0)
         margin = torch.where(powered, u.log_uniform(1, self.margin), 0.0)
@@ -361,7 +336,7 @@ class WidePrior(GPPrior):
         functions.contrast = torch.cat([shift, unit, power, k, exponent], -1)
 
 
-PRIORS: dict[str, type[Prior]] = {"gp": GPPrior, "wide": WidePrior}
+PRIORS: dict[str, type[Prior]] = {"gp": GPPrior, "wide": WidePrior, "plain": PlainPrior}
 """By the names that environments, command lines and checkpoints know them by."""
 
 # Spawn keys: no integer seed, as training uses them, leads to these streams.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pop_envs.objectives.base import Objective, evaluate
-from pop_envs.search.trust_region import NEAR, TrustRegion
+from pop_envs.search.trust_region import TrustRegion
 
 NUM_PROBES = 64
 _STARTS = 6
@@ -55,7 +55,7 @@ def reference_minimum(objective: Objective, device: torch.device | str = "cpu", 
 
 def _descend(objective: Objective, x: Tensor) -> Tensor:
     """Lowest values (batch,) on descents from ``x`` (batch, dim)."""
-    descent = TrustRegion.start(x, *_evaluate(objective, x)[:2], NEAR)
+    descent = TrustRegion.start(x, *_evaluate(objective, x)[:2], far=False)
     for _ in range(_ITERATIONS):
         descent.update(descent.proposal, *_evaluate(objective, descent.proposal))
     return descent.y

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pop_envs.search.trajectory import Trajectory
 
-GAP_FLOOR = 1e-8  # of the spread: closer than this counts as solved
+GAP_FLOOR = 1e-10  # of the spread: closer than this counts as solved
 DECADE_WEIGHT = 0.25
 
 

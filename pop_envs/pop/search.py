@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pop_envs.pop.step_rules import StepRule
 from pop_envs.pop.tokens import Tokens
+from pop_envs.search.surrogate import CAPACITY
 from pop_envs.search.trajectory import Trajectory
 
 
@@ -31,14 +33,23 @@ class Search:
     def start(self, x: Tensor, y: Tensor, g: Tensor) -> None:
         """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
         trust_region = self.tokens.needs_trust_region or self.step_rule.needs_trust_region
-        capacity = self.budget + 1 if self.tokens.needs_surrogate else 0
+        capacity = min(self.budget + 1, CAPACITY) if self.tokens.needs_surrogate else 0
         # Copies, here and in `update`: callers may write into what is theirs.
         self.trajectory = Trajectory.start(x.clone(), y.clone(), g.clone(), trust_region, capacity)
         self._token, self._proposed = None, None
 
     def propose(self, action: Tensor) -> Tensor:
-        """The next points (batch, dim) for actions (batch, dim) in [-1, 1], float64."""
+        """The next points (batch, dim) for actions (batch, dim) in [-1, 1], float64.
+
+        An action that the token proposes leads to what is proposed exactly, which its logarithmic scale would round.
+        """
         x = self.step_rule.move(self.trajectory, action)
+        proposals = self.tokens.proposals(self.trajectory)
+        if proposals:
+            proposed = self.token[..., [self.tokens.features.index(name) for name in proposals]]
+            exact = (action.float()[..., None] == proposed).all(1)
+            for chosen, point in zip(exact.unbind(-1), proposals.values(), strict=True):
+                x = torch.where(chosen[:, None], point, x)
         self._proposed = action, x
         return x.clone()
 

@@ -44,7 +44,7 @@ class POPTask:
     step_rule: StepRuleLike = "gradient"
     """How an action becomes a step: along the gradient, its signs, or the signs of the quasi-Newton step."""
     tokens: TokensLike = "paper"
-    """What the policy sees of each point: the paper's four quantities, or thirty with two proposed actions."""
+    """What the policy sees of each point: the paper's four quantities, or thirty and more with proposed actions."""
 
     def __post_init__(self) -> None:
         positive_int("budget", self.budget)

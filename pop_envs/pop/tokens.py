@@ -16,10 +16,12 @@ from pop_envs.search.trajectory import Trajectory
 
 TIME = "time"
 """The feature t/T: 0 at the start and in the padding only."""
-SURROGATE, TRUST_REGION = "surrogate proposal", "trust-region proposal"
-"""The features that are actions: those that lead to the two proposals."""
+SURROGATE, TRUST_REGION, LOWEST = "surrogate proposal", "trust-region proposal", "lowest-descent proposal"
+"""The features that are actions: those that lead to the proposals of the surrogate, of the present descent, and of the
+lowest one that was left, if it is lower than the present."""
 
 _TINY = 1e-12
+_LOG_COUNT = math.log(500)  # the longest budget of the shipped policy's training
 
 
 class Tokens(ABC):
@@ -31,6 +33,10 @@ class Tokens(ABC):
     """Whether they read the trajectory's trust region."""
     needs_surrogate: ClassVar[bool] = False
     """Whether they read the trajectory's surrogate."""
+
+    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+        """The points (batch, dim) that features which are actions lead to, by their names."""
+        return {}
 
     @abstractmethod
     def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
@@ -65,7 +71,7 @@ class FullTokens(Tokens):
 
     needs_trust_region = True
     needs_surrogate = True
-    features = (
+    features: ClassVar[tuple[str, ...]] = (
         TIME,
         "x",
         "value",
@@ -98,8 +104,24 @@ class FullTokens(Tokens):
         TRUST_REGION,
     )
 
+    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+        """See ``Tokens``."""
+        assert run.trust_region is not None
+        assert run.surrogate is not None
+        return {SURROGATE: run.surrogate.proposal, TRUST_REGION: run.trust_region.proposal}
+
     def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
         """See ``Tokens``."""
+        return _stack((*self._columns(run, step_rule, budget), *self._actions(run, step_rule)))
+
+    def _actions(self, run: Trajectory, step_rule: StepRule) -> list[Tensor]:
+        """The columns that are actions, the last ones."""
+        return [
+            step_rule.action_to(run, point, bounce=name == SURROGATE) for name, point in self.proposals(run).items()
+        ]
+
+    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Tensor, ...]:
+        """All others."""
         assert run.trust_region is not None
         assert run.surrogate is not None
         x, unit = run.x, run.unit
@@ -119,7 +141,7 @@ class FullTokens(Tokens):
         log_gap, log_iterate, log_reduction, log_predicted, log_move, log_bend, log_proposed = logs[4:]
         secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
         later = (run.t > 0)[:, None]
-        columns = (
+        return (
             _time(run, budget),
             x,
             _z_score(run)[:, None],
@@ -148,10 +170,7 @@ class FullTokens(Tokens):
             run.surrogate.mean.clamp(-2, 2)[:, None],
             run.surrogate.deviation[:, None],
             x.new_full((1, 1), 1 / x.shape[1]),
-            step_rule.action_to(run, run.surrogate.proposal, bounce=True),
-            step_rule.action_to(run, run.trust_region.proposal),
         )
-        return _stack(columns)
 
     def limits(self, budget: int) -> tuple[float, ...]:
         """See ``Tokens``."""
@@ -160,6 +179,53 @@ class FullTokens(Tokens):
         return tuple(
             special.get(name, 2.0 if name in wide or name.startswith("log ") else 1.0) for name in self.features
         )
+
+
+class OptionTokens(FullTokens):
+    """The full tokens, what tells whether a descent deserves patience, and a third proposal.
+
+    The third proposal goes on with the lowest descent that was left, wherever the run has been since: what
+    was left early can be finished later. Falls are seen against the range of values so far, and steps
+    counted, on logarithmic scales.
+    """
+
+    features: ClassVar[tuple[str, ...]] = (
+        *FullTokens.features[:-2],
+        "log steps left",
+        "log relative reduction",
+        "log relative gap",
+        "log lowest reduction",
+        "log accepts",
+        "log rejects",
+        "log since best",
+        "log jumps",
+        *FullTokens.features[-2:],
+        LOWEST,
+    )
+
+    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+        """See ``Tokens``."""
+        return {**super().proposals(run), LOWEST: run.lowest_descent.proposal}
+
+    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Tensor, ...]:
+        """See ``FullTokens``."""
+        assert run.trust_region is not None
+        seen = run.best_y.isfinite()
+        best_y = run.best_y.where(seen, run.y)
+        extent = (run.worst_y - best_y).clamp(min=1e-300).where(seen, 1.0)
+        falls = torch.stack(
+            [
+                run.trust_region.predicted_reduction,
+                run.trust_region.y - best_y,
+                run.lowest_descent.predicted_reduction,
+            ]
+        )
+        counts = torch.stack(
+            [budget - run.t, run.trust_region.accepts, run.trust_region.rejects, run.since_best, run.jumps]
+        )
+        left, *others = (counts.log1p() / _LOG_COUNT).clamp(max=2)[..., None].unbind()
+        relative = _signed_log(falls / extent)[..., None].unbind()
+        return (*super()._columns(run, step_rule, budget), left, *relative, *others)
 
 
 class TokenSpace(Box):
@@ -225,5 +291,6 @@ def _signed_log(v: Tensor) -> Tensor:
 TOKENS: dict[str, type[Tokens]] = {
     "paper": PaperTokens,
     "full": FullTokens,
+    "options": OptionTokens,
 }
 """By the names that environments, command lines and checkpoints know them by."""

@@ -12,6 +12,7 @@ NUM_CANDIDATES = 64
 # Chosen on validation functions in 2-D and 8-D, for how low descents come that start at proposal after proposal.
 LENGTHSCALE = 0.3  # of the kernel
 NOISE = 0.1  # variance that the process does not explain, as of ripples, over its own
+CAPACITY = 256  # points of a run; a longer one forgets those that tell least
 XI = 1.0  # by how many of its deviations a proposal should improve on the best value
 
 _FAR = 1e3  # half-widths of the box: what lies there covaries with nothing in it
@@ -26,14 +27,15 @@ class Surrogate:
     probability of improvement by ``XI`` (Kushner 1964): without it, proposals would lie in basins that
     are known. Distances are root mean squares over coordinates, in half-widths of the box, so that any
     dimension looks alike. A new point adds a row to the Cholesky factor of the covariances, so that
-    after t points it costs O(t (t + NUM_CANDIDATES)). ``seen``, ``factor`` and ``whitened`` are written
-    in place, and nobody else holds them.
+    after t points it costs O(t (t + NUM_CANDIDATES)). Once there is no more room the half of the points is
+    forgotten that the other half tells most about. ``seen``, ``factor`` and ``whitened`` are written in
+    place, and nobody else holds them.
 
     Attributes:
         candidates: (batch, NUM_CANDIDATES, dim): Sobol points, moved around so that the start is one.
         first: First value (batch,).
         low: Lowest value (batch,), less the first.
-        count: Number of points seen (batch,).
+        count: Number of points kept (batch,).
         seen: The points seen (batch, capacity, dim); so far away that nothing covaries where there is none yet.
         factor: Cholesky factor (batch, capacity, capacity) of their covariances; of the identity there.
         whitened: The inverse factor times (batch, capacity, NUM_CANDIDATES + 2): the covariances with the
@@ -86,8 +88,11 @@ class Surrogate:
         return surrogate
 
     def update(self, x: Tensor, y: Tensor) -> None:
-        """Takes note of new points, where there is room for them; shapes as in ``start``."""
-        y, capacity = y - self.first, self.seen.shape[1]
+        """Takes note of new points; shapes as in ``start``."""
+        full = self.count == self.seen.shape[1]
+        if full.any():
+            self._forget(full.nonzero()[:, 0])
+        y = y - self.first
         covariance = _kernel(self.seen, x)[..., None]
         column = torch.linalg.solve_triangular(self.factor, covariance, upper=False)[..., 0]
         pivot = (1 + NOISE - torch.linalg.vecdot(column, column)).sqrt()
@@ -95,21 +100,42 @@ class Surrogate:
         filled = int(self.count.max())  # what follows is 0
         row = (joint - (column[:, None, :filled] @ self.whitened[:, :filled])[:, 0]) / pivot[:, None]
 
-        runs, at, new = torch.arange(len(x), device=x.device), self.count, row
-        if filled == capacity:  # runs that have ended are stepped along until they restart: theirs stay as they are
-            full = at == capacity
-            row, y, runs = row.masked_fill(full[:, None], 0.0), y.masked_fill(full, torch.inf), runs[~full]
-            at, x, column, pivot, new = (part[runs] for part in (at, x, column, pivot, row))
+        runs, at = torch.arange(len(x), device=x.device), self.count
         self.seen[runs, at] = x
         self.factor[runs, at] = column
         self.factor[runs, at, at] = pivot
-        self.whitened[runs, at] = new
-        self.count = (self.count + 1).clamp(max=capacity)
+        self.whitened[runs, at] = row
+        self.count = self.count + 1
         self.squares = self.squares + row.square()
         self.with_values = torch.addcmul(self.with_values, row, row[:, -2:-1])
         self.with_ones = torch.addcmul(self.with_ones, row, row[:, -1:])
         self.low = torch.minimum(self.low, y)
         self._propose()
+
+    def _forget(self, rows: Tensor) -> None:
+        """Keeps half of the points of full ``rows`` (n,): those that a pivoted Cholesky factorization takes first."""
+        seen, capacity = self.seen[rows], self.seen.shape[1]
+        y = (self.factor[rows] @ self.whitened[rows, :, -2:-1])[..., 0]
+        covariances = torch.stack([_kernel(seen, point) for point in seen.unbind(1)], 1)
+        chosen = _most_telling(covariances, y.argmin(-1), max(1, capacity // 2))
+        kept, runs = chosen.shape[1], torch.arange(len(rows), device=rows.device)[:, None]
+        seen = seen[runs, chosen]
+        factor = torch.linalg.cholesky(
+            covariances[runs[..., None], chosen[..., None], chosen[:, None]]
+            + NOISE * torch.eye(kept, dtype=seen.dtype, device=seen.device)
+        )
+        joint = [_kernel(self.candidates[rows], point) for point in seen.unbind(1)]
+        values = y[runs, chosen]
+        columns = torch.cat([torch.stack(joint, 1), values[..., None], torch.ones_like(values)[..., None]], -1)
+        whitened = torch.linalg.solve_triangular(factor, columns, upper=False)
+        self.seen[rows] = _FAR
+        self.factor[rows] = torch.eye(capacity, dtype=seen.dtype, device=seen.device)
+        self.whitened[rows] = 0.0
+        self.seen[rows, :kept], self.factor[rows, :kept, :kept], self.whitened[rows, :kept] = seen, factor, whitened
+        self.count = self.count.index_fill(0, rows, kept)
+        self.squares = self.squares.index_copy(0, rows, whitened.square().sum(1))
+        self.with_values = self.with_values.index_copy(0, rows, (whitened * whitened[..., -2:-1]).sum(1))
+        self.with_ones = self.with_ones.index_copy(0, rows, (whitened * whitened[..., -1:]).sum(1))
 
     def _propose(self) -> None:
         constant = self.with_values[:, -1] / self.with_ones[:, -1]  # by generalized least squares
@@ -128,6 +154,24 @@ def _kernel(points: Tensor, x: Tensor) -> Tensor:
     """Covariances (batch, n) of the process at ``points`` (batch, n, dim) and ``x`` (batch, dim)."""
     distances = torch.cdist(points, x[:, None], compute_mode="donot_use_mm_for_euclid_dist")[..., 0]
     return (distances.square() * (-0.5 / (x.shape[1] * LENGTHSCALE**2))).exp()
+
+
+def _most_telling(covariances: Tensor, first: Tensor, count: int) -> Tensor:
+    """Indices (batch, count) of points, each the one that those before it tell least about.
+
+    A pivoted Cholesky factorization of the covariances (batch, n, n), which begins at ``first`` (batch,).
+    """
+    runs, variance = torch.arange(len(covariances), device=first.device), 1.0 - torch.zeros_like(covariances[:, 0])
+    variance[runs, first] = 2.0
+    factor, chosen = covariances.new_zeros(len(covariances), covariances.shape[1], count), []
+    for k in range(count):
+        pivot = variance.argmax(-1)
+        chosen.append(pivot)
+        row = covariances[runs, pivot] - (factor[:, :, :k] @ factor[runs, pivot, :k, None])[..., 0]
+        # With the noise, so that a point's neighbours are not told everything about.
+        factor[:, :, k] = row / (row[runs, pivot, None] + NOISE).sqrt()
+        variance = (variance - factor[:, :, k].square()).index_put((runs, pivot), variance.new_tensor(-torch.inf))
+    return torch.stack(chosen, 1)
 
 
 @lru_cache(maxsize=64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +17,18 @@ _LARGEST = 1e150  # what is larger counts as infinite: its square would be
 _FAINT = 1e-280  # a gradient made up before there is a real one, which any real one outshines
 
 
+class Descent(NamedTuple):
+    """What a descent would do next."""
+
+    proposal: Tensor
+    """The next point (batch, dim)."""
+    predicted_reduction: Tensor
+    """The fall in value that is predicted for it (batch,)."""
+
+
 @dataclass
 class Trajectory:
-    """The state of ``batch`` optimization runs on the unit box; in constant memory, but for the surrogate.
+    """The state of ``batch`` optimization runs on the unit box; in memory that does not grow with its length.
 
     Everything is updated causally, one point at a time, and nothing in it changes the decisions that
     follow if the objective is shifted or positively scaled. A point whose value is not finite counts as
@@ -45,7 +54,10 @@ class Trajectory:
         dx: Last move (batch, dim).
         dg: Last gradient change (batch, dim).
         dy: Last value change (batch,).
-        trust_region: A descent along the run, or None.
+        since_best: Steps since the best value fell (batch,).
+        jumps: Descents that were left for new ones (batch,).
+        trust_region: The present descent, or None.
+        kept: The lowest of the descents that were left, to be gone on with if its proposal is taken, or None.
         surrogate: A model of the box, or None.
     """
 
@@ -68,7 +80,10 @@ class Trajectory:
     dx: Tensor
     dg: Tensor
     dy: Tensor
+    since_best: Tensor
+    jumps: Tensor
     trust_region: TrustRegion | None
+    kept: TrustRegion | None
     surrogate: Surrogate | None
 
     @classmethod
@@ -82,6 +97,7 @@ class Trajectory:
         g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), _inward(x))
         zero, still = torch.zeros_like(y), torch.zeros_like(x)
         downhill = _downhill(x, g, still)
+        descent = TrustRegion.start(x, y.masked_fill(~valid, torch.inf), g) if trust_region else None
         run = cls(
             t=torch.zeros_like(y, dtype=torch.int64),
             x=x,
@@ -102,7 +118,10 @@ class Trajectory:
             dx=still,
             dg=still,
             dy=zero,
-            trust_region=TrustRegion.start(x, y.masked_fill(~valid, torch.inf), g) if trust_region else None,
+            since_best=zero,
+            jumps=zero,
+            trust_region=descent,
+            kept=None if descent is None else _with_rows(descent, torch.zeros_like(valid), descent),
             surrogate=Surrogate.start(x, y, capacity) if capacity else None,
         )
         run._set_proposed()
@@ -131,6 +150,7 @@ class Trajectory:
         self.improvement = (self.best_y - y).masked_fill(~(better & seen), 0.0)
         self.best_x = torch.where(better[:, None], x, self.best_x)
         self.best_y = torch.where(better, y, self.best_y)
+        self.since_best = (self.since_best + 1).masked_fill(better, 0.0)
         self.worst_y = torch.where(valid, torch.maximum(self.worst_y, y), self.worst_y)
 
         scale = torch.maximum(self.scale, g.abs().amax(-1))
@@ -145,6 +165,7 @@ class Trajectory:
 
         self.downhill = _downhill(x, g, self.dx)
         if self.trust_region is not None:
+            self._choose_descent(x)
             self.trust_region.update(x, y, g, valid)
         self._set_proposed()
         if self.surrogate is not None:
@@ -167,9 +188,34 @@ class Trajectory:
         assert self.trust_region is not None
         return self.trust_region.proposal - self.x
 
+    @property
+    def lowest_descent(self) -> Descent:
+        """What the lowest descent, the present one or the kept, would do next."""
+        assert self.trust_region is not None
+        assert self.kept is not None
+        kept = self.kept.y < self.trust_region.y
+        return Descent(
+            torch.where(kept[:, None], self.kept.proposal, self.trust_region.proposal),
+            torch.where(kept, self.kept.predicted_reduction, self.trust_region.predicted_reduction),
+        )
+
     def put(self, index: Tensor, other: Trajectory) -> None:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
         _put(self, index, other)
+
+    def _choose_descent(self, x: Tensor) -> None:
+        """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there."""
+        assert self.trust_region is not None
+        assert self.kept is not None
+        left = ~self.trust_region.leads_to(x)
+        if not left.any():
+            return
+        lower = self.kept.y < self.trust_region.y
+        resumed = left & lower & self.kept.leads_to(x)
+        self.jumps = self.jumps + (left & ~resumed)
+        present = _with_rows(self.trust_region, resumed, self.kept)
+        self.kept = _with_rows(self.kept, left & ~lower, self.trust_region)
+        self.trust_region = present
 
     def _set_proposed(self) -> None:
         if self.trust_region is None:
@@ -195,6 +241,20 @@ def _downhill(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:
         return sign
     sign = torch.where(sign == 0, dx.sign(), sign)
     return torch.where(sign == 0, torch.where(x > 0, -1.0, 1.0), sign)
+
+
+def _with_rows(state: State, rows: Tensor, other: State) -> State:
+    """A copy of ``state`` with the ``rows`` (batch,) that are True from ``other``."""
+    assert is_dataclass(state)
+    assert not isinstance(state, type)
+    merged: dict[str, Any] = {}
+    for f in fields(state):
+        old, new = getattr(state, f.name), getattr(other, f.name)
+        if isinstance(old, Tensor):
+            merged[f.name] = torch.where(rows.view(-1, *(1,) * (old.ndim - 1)), new, old)
+        else:
+            merged[f.name] = _with_rows(old, rows, new)
+    return replace(state, **merged)
 
 
 def _put(target: State, index: Tensor, source: State) -> None:

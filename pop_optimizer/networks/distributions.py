@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pop_envs.pop.tokens import LOWEST, SURROGATE, TRUST_REGION
+
 _LOG_2PI = math.log(2 * math.pi)
 _LOG_STD = (-7.0, 0.0)  # finest and broadest deviation that a head can ask for
 
@@ -19,8 +21,8 @@ class PerCoordinateDistribution(ABC):
 
     num_outputs: ClassVar[int]
     """Outputs of the head per coordinate."""
-    guided: ClassVar[tuple[bool, bool]] = (False, False)
-    """Whether the step and the jump follow a proposed action."""
+    follows: ClassVar[tuple[str, ...]] = ()
+    """Features of the token with the proposed actions that it follows."""
 
     @classmethod
     def head(cls, width: int, device: torch.device | str = "cpu") -> nn.Linear:
@@ -43,7 +45,7 @@ class PerCoordinateDistribution(ABC):
 
         Args:
             outputs: Of the head (batch, dim, num_outputs).
-            proposed: Actions (batch, dim, 2) that lead to the proposals of surrogate and trust region.
+            proposed: The actions (batch, dim, len(follows)) that it follows.
         """
 
     @abstractmethod
@@ -109,7 +111,9 @@ class MixtureDistribution(PerCoordinateDistribution):
     """
 
     num_outputs = 7
-    guided = (True, True)
+    follows: ClassVar[tuple[str, ...]] = (SURROGATE, TRUST_REGION)
+    guided: ClassVar[tuple[bool, bool]] = (True, True)
+    """Whether the step and the jump follow a proposed action."""
 
     @classmethod
     def _start(cls) -> list[float]:
@@ -126,7 +130,7 @@ class MixtureDistribution(PerCoordinateDistribution):
         gates = gates.sigmoid()
         if not all(self.guided):
             gates = gates * gates.new_tensor(self.guided)
-        self.means = torch.lerp(free, proposed.flip(-1), gates)
+        self.means = torch.lerp(free, proposed.flip(-1), gates) if self.follows else free
         self.log_stds = _bounded(log_stds)
         self.jump_logit = jump_logit[..., 0].mean(-1)
         return self
@@ -180,7 +184,67 @@ class UnguidedJumpsDistribution(MixtureDistribution):
 class FreeMixtureDistribution(MixtureDistribution):
     """The mixture without proposed actions."""
 
+    follows = ()
     guided = (False, False)
+
+
+class OptionsDistribution(PerCoordinateDistribution):
+    """A choice: the present descent's proposal or the lowest one's, exactly, or a jump.
+
+    The jump is a Gaussian whose mean is ``k * proposed + (1 - k) * free``, with a learned gate ``k`` that starts near
+    1, of the action that leads to the surrogate's proposal. All coordinates choose together, by the means of their
+    logits. Probabilities of the two proposals are masses, that of a jump is a density: log-probabilities are with
+    respect to the sum of Lebesgue's measure and the counting measure on the proposals, so that their ratios are right.
+    """
+
+    num_outputs = 6
+    follows = (SURROGATE, TRUST_REGION, LOWEST)
+
+    @classmethod
+    def _start(cls) -> list[float]:
+        return [4.0, 0.86, _unbounded(math.log(0.02)), math.log(0.85), math.log(0.05), math.log(0.1)]
+
+    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+        """See ``PerCoordinateDistribution``."""
+        gate, free, log_std, logits = outputs.split([1, 1, 1, 3], -1)
+        surrogate, step, lowest = proposed.unbind(-1)
+        self.mean = torch.lerp(free[..., 0], surrogate, gate[..., 0].sigmoid())
+        self.log_std = _bounded(log_std[..., 0])
+        self.step, self.lowest = step, lowest
+        step_weight, lowest_weight, self.jump_weight = logits.mean(-2).log_softmax(-1).unbind(-1)
+        self.same = (step == lowest).all(-1)
+        both = torch.logaddexp(step_weight, lowest_weight)
+        self.step_weight = torch.where(self.same, both, step_weight)
+        self.lowest_weight = torch.where(self.same, both, lowest_weight)
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probabilities (batch,) of ``actions`` (batch, dim); see the class."""
+        jump = self.jump_weight + _log_normal(actions, self.mean, self.log_std).sum(-1)
+        other = torch.where((actions == self.lowest).all(-1), self.lowest_weight, jump)
+        return torch.where((actions == self.step).all(-1), self.step_weight, other)
+
+    def entropy(self) -> Tensor:
+        """Entropy (batch,)."""
+        jump, lowest = self.jump_weight, self.lowest_weight
+        apart = (-lowest.exp() * lowest).masked_fill(self.same, 0.0) - self.step_weight.exp() * self.step_weight
+        return apart + jump.exp() * (_normal_entropy(self.log_std).sum(-1) - jump)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
+        jump, step = self.jump_weight.exp(), self.step_weight.exp()
+        u = torch.rand(jump.shape, generator=generator, device=jump.device, dtype=jump.dtype)
+        noise = _noise(self.mean, generator)
+        return self._chosen(u < jump, u < jump + step, self.mean + self.log_std.exp() * noise)
+
+    def mode(self) -> Tensor:
+        """The likeliest proposal, or the mean of jumps (batch, dim) where these are likelier."""
+        jumps = self.jump_weight > torch.maximum(self.step_weight, self.lowest_weight)
+        return self._chosen(jumps, self.step_weight >= self.lowest_weight, self.mean)
+
+    def _chosen(self, jumps: Tensor, steps: Tensor, jump: Tensor) -> Tensor:
+        proposed = torch.where(steps[..., None], self.step, self.lowest)
+        return torch.where(jumps[..., None], jump, proposed)
 
 
 def _bounded(raw: Tensor) -> Tensor:
@@ -212,4 +276,5 @@ DISTRIBUTIONS: dict[str, type[PerCoordinateDistribution]] = {
     "mixture": MixtureDistribution,
     "unguided_jumps": UnguidedJumpsDistribution,
     "free": FreeMixtureDistribution,
+    "options": OptionsDistribution,
 }

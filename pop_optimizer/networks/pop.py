@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +19,7 @@ class POPNetwork(nn.Module):
 
     Args:
         num_features: Features of a token.
-        proposed: Columns of the token with the actions that lead to the proposals of surrogate and trust region;
-            None where the head follows none.
+        proposed: Columns of the token with the actions that the head follows.
         head: A name in ``DISTRIBUTIONS``.
         width: Of the transformer.
         depth: Of the transformer.
@@ -27,13 +28,13 @@ class POPNetwork(nn.Module):
         device: Where the weights live.
 
     Raises:
-        ValueError: If the head is unknown, or follows proposals and there are none.
+        ValueError: If the head is unknown, or the columns are more or fewer than it follows.
     """
 
     def __init__(
         self,
         num_features: int,
-        proposed: tuple[int, int] | None,
+        proposed: Sequence[int],
         head: str = "mixture",
         width: int = 64,
         depth: int = 3,
@@ -43,9 +44,9 @@ class POPNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self._distribution = DISTRIBUTIONS[one_of("head", head, DISTRIBUTIONS)]
-        if proposed is None and any(self._distribution.guided):
-            raise ValueError(f'head="{head}" follows proposed actions: it needs tokens="full"')
-        self._proposed = list(proposed or (0, 0))  # a head that follows none takes any two, and reads neither
+        if len(proposed) != len(self._distribution.follows):
+            raise ValueError(f'head="{head}" follows {self._distribution.follows}, got columns {proposed}')
+        self._proposed = list(proposed)
         self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, device)
         self.action_net = self._distribution.head(width, device)
         self.value_net = nn.Linear(width, 1, device=device, dtype=torch.float32)

@@ -38,7 +38,7 @@ NAMES = ("as-shipped", "free")
 def small_trainings():
     """A tiny base and trainings of 24 functions, and no pictures of their paths."""
     whole = ValidationSet.of
-    base = replace(BASE, dims=(2,), budget=4, width=8, depth=1, heads=2, episodes=8, batch_episodes=4, epochs=1)
+    base = BASE.changed(dims=(2,), budget=4, width=8, depth=1, heads=2, episodes=8, batch_episodes=4, epochs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, size, dim))
         patch.setattr(ablations, "BASE", base)
@@ -79,7 +79,7 @@ def test_a_variant_differs_from_the_base_in_its_changes_only(variant, monkeypatc
     assert isinstance(config, TrainConfig)
     now, base = config.lasting(), BASE.lasting()
     assert {name for name in base if now[name] != base[name]} - {"preset", "seed"} == set(variant.changes)
-    assert all(getattr(config, name) == value for name, value in variant.changes.items())
+    assert all(config.settings()[name] == value for name, value in variant.changes.items())
     assert config.folder == tmp_path / f"{variant.name}-2"
     assert (config.threads, config.minutes, config.validate_every) == (1, 3.0, 3.0)
     assert config.functions == ENDLESS

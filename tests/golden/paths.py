@@ -60,7 +60,7 @@ def untrained(preset, name, dim):
     """The path, in the unit box, of the policy that a training begins with."""
     config = PRESETS[preset][1]
     shape = {key: getattr(config, key) for key in ("head", "width", "depth", "heads", "mixing")}
-    card = Card(preset, 0, 0, 0.0, BUDGET, (dim,), config.step_rule, config.tokens, shape, {}, {})
+    card = Card(preset, 0, 0, 0.0, config.task, {}, (dim,), shape, {})
     torch.manual_seed(0)
     policy = POPPolicy(card.network(), card.task)
     x0 = torch.from_numpy(np.random.default_rng(dim).uniform(-1, 1, (1, dim)))

@@ -2,7 +2,7 @@ import json
 import os
 import pickle
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load, save, save_file
 
+from pop_envs import POPTask
+from pop_envs.objectives.gp_prior import GPPrior
+from pop_envs.pop.rewards import LogGap
 from pop_optimizer.checkpoint import (
     CARD,
     FORMAT,
@@ -60,11 +63,12 @@ def folder(checkpoint, tmp_path):
 @pytest.mark.parametrize("mixing", [False, True])
 def test_a_round_trip_keeps_weights_and_card(tmp_path, card_of, head, tokens, mixing):
     shape = {"head": head, "width": 8, "depth": 2, "heads": 4, "mixing": mixing}
-    card = card_of(policy=shape, tokens=tokens, step_rule="signed", dims=(2, 2, 8), validation={"gp": {"ni": 0.5}})
+    task = POPTask(7, "wide", "log_gap", "signed", tokens)
+    card = card_of(policy=shape, task=task, dims=(2, 2, 8), validation={"gp": {"ni": 0.5}})
     policy = saved(tmp_path / "new" / "folder", card)
     optimizer, loaded = load_checkpoint(tmp_path / "new" / "folder")
     assert loaded == card
-    assert (optimizer.task.step_rule, optimizer.task.tokens) == ("signed", tokens)
+    assert optimizer.task == task
     assert not optimizer.network.training
     expected, found = policy.state_dict(), optimizer.network.state_dict()
     assert list(found) == list(expected)
@@ -73,13 +77,13 @@ def test_a_round_trip_keeps_weights_and_card(tmp_path, card_of, head, tokens, mi
 
 def test_a_card_that_does_not_speak_of_mixing_is_of_a_policy_without(tmp_path, card_of):
     shape = {"head": "gaussian", "width": 8, "depth": 1, "heads": 2}
-    saved(tmp_path, card_of(policy=shape, tokens="paper"))
+    saved(tmp_path, card_of(policy=shape, task=POPTask()))
     assert all(block.mix is None for block in load_checkpoint(tmp_path)[0].network.transformer.blocks)
 
 
 def test_the_card_beside_the_weights_is_the_one_inside(checkpoint, card_of):
     card = json.loads((checkpoint / CARD).read_text())
-    assert card == json.loads(json.dumps(asdict(load_checkpoint(str(checkpoint))[1])))
+    assert card == json.loads(json.dumps(load_checkpoint(str(checkpoint))[1].record()))
     assert load_checkpoint(checkpoint)[1] == card_of()
     assert {"torch", "numpy", "gymnasium", "stable-baselines3", "pop-optimizer"} <= card["versions"].keys()
 
@@ -87,6 +91,29 @@ def test_the_card_beside_the_weights_is_the_one_inside(checkpoint, card_of):
 def test_the_weights_alone_are_enough(folder):
     (folder / CARD).unlink()
     assert load_checkpoint(folder)[1].seed == 3
+
+
+def test_a_card_of_format_2_is_read(folder, card_of):
+    card = card_of().record()
+    task = card.pop("task")
+    old = card | {name: task[name] for name in ("budget", "step_rule", "tokens")}
+    old["prior"] = {"name": "wide", **card["prior"]}
+    rewrite(folder / WEIGHTS, format="2", card=json.dumps(old))
+    assert load_checkpoint(folder)[1] == card_of(task=POPTask(prior="wide", step_rule="quasi_newton", tokens="full"))
+
+
+def test_a_prior_and_a_reward_of_ones_own_need_not_be_there(tmp_path, card_of):
+    class Own(GPPrior):
+        pass
+
+    class Solved(LogGap):
+        pass
+
+    task = card_of().task
+    saved(tmp_path, card_of(task=replace(task, prior=Own(), reward=Solved())))
+    named = json.loads((tmp_path / CARD).read_text())["task"]
+    assert (named["prior"], named["reward"]) == ("Own", "Solved")
+    assert load_checkpoint(tmp_path)[1] == card_of(task=task)
 
 
 def test_there_is_no_pickle_in_it(checkpoint):
@@ -129,7 +156,7 @@ def test_a_flipped_bit_in_the_header_never_leads_to_other_weights(folder, card_o
             refused += 1
             continue
         # What slips through is text for people: the network and how it is run are the same.
-        assert (card.policy, card.tokens, card.step_rule) == (card_of().policy, "full", "quasi_newton")
+        assert (card.policy, card.task.tokens, card.task.step_rule) == (card_of().policy, "full", "quasi_newton")
         assert all(torch.equal(weights, policy[name]) for name, weights in optimizer.network.state_dict().items())
     assert refused > end / 7 / 2
 
@@ -155,19 +182,21 @@ def test_foreign_weights_are_refused(tmp_path, metadata):
         load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("found", [str(FORMAT - 1), str(FORMAT + 1), f"{FORMAT}.0", "", None])
+@pytest.mark.parametrize("found", ["1", str(FORMAT + 1), f"{FORMAT}.0", "", None])
 def test_another_format_is_refused(folder, found):
     rewrite(folder / WEIGHTS, format=found)  # all the rest is as it has to be
-    with pytest.raises(CheckpointError, match=rf"has format {found}, .* reads format {FORMAT}: take the version that"):
+    with pytest.raises(
+        CheckpointError, match=rf"has format {found}, .* reads formats 2 and {FORMAT}: take the version that"
+    ):
         load_checkpoint(folder)
     rewrite(folder / WEIGHTS, format=found, card="{}", sha256="another")  # or else may be anything
-    with pytest.raises(CheckpointError, match=f"reads format {FORMAT}"):
+    with pytest.raises(CheckpointError, match=f"reads formats 2 and {FORMAT}"):
         load_checkpoint(folder)
 
 
 def test_a_card_that_does_not_fit_the_weights_is_refused(folder, card_of):
     wider, mixing = (card_of(policy={**card_of().policy, **change}) for change in ({"width": 32}, {"mixing": True}))
-    for card in (json.dumps(asdict(wider)), json.dumps(asdict(mixing)), json.dumps({"seed": 1}), "[]", "{", None):
+    for card in (json.dumps(wider.record()), json.dumps(mixing.record()), json.dumps({"seed": 1}), "[]", "{", None):
         rewrite(folder / WEIGHTS, card=card)
         with pytest.raises(CheckpointError, match="damaged: its card does not describe its weights"):
             load_checkpoint(folder)
@@ -175,7 +204,8 @@ def test_a_card_that_does_not_fit_the_weights_is_refused(folder, card_of):
 
 @pytest.mark.parametrize("field", ["step_rule", "tokens"])
 def test_a_card_with_an_unknown_environment_is_refused(folder, card_of, field):
-    rewrite(folder / WEIGHTS, card=json.dumps(asdict(card_of(**{field: "sideways"}))))
+    card = card_of().record()
+    rewrite(folder / WEIGHTS, card=json.dumps(card | {"task": card["task"] | {field: "sideways"}}))
     with pytest.raises(CheckpointError, match="card"):
         load_checkpoint(folder)
 

@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import Bounds
 
 import pop_optimizer
+from pop_envs import POPTask
 from pop_optimizer.checkpoint import CheckpointError, save_checkpoint
 
 BOX = [(-5.0, 5.0), (-5.0, 5.0)]
@@ -360,7 +361,7 @@ def test_one_checkpoint_serves_any_dimension(minimize, dim):
 def test_a_checkpoint_that_was_written_anew_is_read_anew(checkpoint, tmp_path, card_of, minimize):
     folder = shutil.copytree(checkpoint, tmp_path / "copy")
     before = minimize(wavy, [3.0, -4.0], jac=True, checkpoint=folder).x_iters
-    card = card_of(step_rule="signed")
+    card = card_of(task=POPTask(step_rule="signed", tokens="full"))
     save_checkpoint(folder, card.network(), card)
     os.utime(folder / "policy.safetensors", (0, 0))  # another time for sure
     assert not np.array_equal(minimize(wavy, [3.0, -4.0], jac=True, checkpoint=folder).x_iters, before)
