@@ -8,7 +8,7 @@ these. VLSE's functions are one sample, each prior's functions in each dimension
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from benchmarks import vlse
-from benchmarks.problems import VLSE
+from benchmarks.problems import KNOWN_MINIMA, NIST, OWN_STARTS, VLSE
 from benchmarks.significance import Significance, compare
 from pop_envs.measures import log10_regret, normalized_improvement, ranks
 
@@ -28,6 +28,11 @@ SMOOTH = f"{VLSE}, smooth"
 """The sample of those of the 47 functions that are smooth."""
 TARGETS = {"1e-2": 1e-2, "1e-4": 1e-4, "1e-8": 1e-8}
 """Regrets that are asked for, by the names that they have in the tables."""
+TAUS = {"1e-3": 1e-3, "1e-6": 1e-6, "1e-9": 1e-9}
+"""Accuracies at which a problem counts as solved, by the names that they have in the tables: Moré and Wild (2009),
+"Benchmarking derivative-free optimization algorithms", SIAM Journal on Optimization 20(1), with gradients."""
+FOUR_DIGITS = 1e-4
+"""Relative error of a sum of squares against NIST's certified one."""
 MEASURES = (
     *("ni", "log10_regret", "rank"),
     *(f"reached_{name}" for name in TARGETS),
@@ -80,6 +85,8 @@ class Comparison:
     def title(self) -> str:
         """What is compared, in a line."""
         starts = f"all methods on the {self._starts} they share" if self.shared else self._starts
+        if self.sample in OWN_STARTS:
+            starts = starts.replace("start", "run")  # several may be from one published start
         return f"{self.sample} ({counted(self.functions, 'function')}), T = {self.budget}, {starts}"
 
     @property
@@ -98,9 +105,9 @@ class Comparison:
 
 
 def with_lowest_minima(results: pd.DataFrame) -> pd.DataFrame:
-    """The results with ``f_min`` lowered to the lowest value that any run found, apart from VLSE's known minima."""
+    """The results with ``f_min`` lowered to the lowest value that any run found, where it is not known."""
     lowest = results.groupby(["sample", "function"])[["f_min", "y_best"]].transform("min").min(axis=1)
-    return results.assign(f_min=results["f_min"].where(results["sample"].str.startswith(VLSE), lowest))
+    return results.assign(f_min=results["f_min"].where(results["sample"].str.startswith(KNOWN_MINIMA), lowest))
 
 
 def with_measures(results: pd.DataFrame) -> pd.DataFrame:
@@ -274,6 +281,45 @@ def profiles(comparison: Comparison, target: float = 1e-4) -> pd.DataFrame:
     return pd.DataFrame(shares, index=pd.Index(tau, name="tau"), columns=needed.columns)
 
 
+def solved(comparison: Comparison) -> pd.DataFrame:
+    """How often and how fast problems are solved: one row per method, the best mean rank first.
+
+    A run solves its problem to tau when ``f - f_min <= tau (f0 - f_min)``, with f0 the start's value (``TAUS``).
+
+    Returns:
+        For each of ``TAUS`` the share of runs ``tau_<name>``, for NIST's fits ``four_digits``, the share that comes
+        within a ten-thousandth of the certified sum of squares, each a mean over functions of means over starts, and
+        ``_low`` and ``_high``, the ends of its 95 % bootstrap interval over functions. Then ``median``, the
+        evaluations to 1e-6 over runs, infinite if half do not solve it.
+    """
+    needed = {f"tau_{name}": _evaluations_to_tau(comparison, tau) for name, tau in TAUS.items()}
+    if comparison.sample == NIST:
+        needed["four_digits"] = _evaluations_to_digits(comparison)
+    table = pd.DataFrame(index=pd.Index(comparison.methods, name="method"))
+    for name, evaluations in needed.items():
+        means = (evaluations < np.inf).groupby("function").mean()
+        low, high = _interval(means)
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = means.mean(), low, high
+    return table.assign(median=needed["tau_1e-6"].median())
+
+
+def medians_by_function(comparison: Comparison) -> pd.DataFrame:
+    """The median evaluations to 1e-6, see ``solved``: rows are methods, columns functions in the order of the runs."""
+    needed = _evaluations_to_tau(comparison, TAUS["1e-6"])
+    return needed.groupby("function", sort=False).median().T.loc[comparison.methods]
+
+
+def data_profile(comparison: Comparison, tau: float) -> pd.DataFrame:
+    """Moré and Wild's data profile: rows are evaluations, columns methods.
+
+    Each number is the share of runs that solve their problem to tau, see ``solved``, within so many evaluations; one
+    is a value with its gradient.
+    """
+    needed = _evaluations_to_tau(comparison, tau)[comparison.methods].to_numpy()
+    evaluations = _evaluations(comparison)
+    return pd.DataFrame((needed <= evaluations.to_numpy()[:, None, None]).mean(1), evaluations, comparison.methods)
+
+
 def evaluations_needed(comparison: Comparison) -> pd.DataFrame:
     """What it takes to reach a target regret: rows are methods, columns (target, what), for all ``TARGETS``.
 
@@ -295,10 +341,40 @@ def evaluations_needed(comparison: Comparison) -> pd.DataFrame:
 
 
 def _evaluations_to(comparison: Comparison, target: float) -> pd.DataFrame:
-    """The evaluations to a target regret, infinite where it is not reached: rows (function, start), columns methods."""
+    """The evaluations to a target regret, see ``_first``."""
+    return _first(comparison, lambda runs, trace: _regret_so_far(runs, trace) <= np.log10(target))
+
+
+def _evaluations_to_tau(comparison: Comparison, tau: float) -> pd.DataFrame:
+    """The evaluations to the accuracy tau, see ``solved`` and ``_first``."""
+
+    def reached(runs: pd.DataFrame, trace: Array) -> NDArray[np.bool_]:
+        y0, f_min = (runs[name].to_numpy()[:, None] for name in ("y0", "f_min"))
+        return _done(runs) & (trace - f_min <= tau * (y0 - f_min))
+
+    return _first(comparison, reached)
+
+
+def _evaluations_to_digits(comparison: Comparison) -> pd.DataFrame:
+    """The evaluations to ``FOUR_DIGITS`` of the minimum, see ``_first``."""
+
+    def reached(runs: pd.DataFrame, trace: Array) -> NDArray[np.bool_]:
+        f_min = runs["f_min"].to_numpy()[:, None]
+        return _done(runs) & (trace - f_min <= FOUR_DIGITS * f_min)
+
+    return _first(comparison, reached)
+
+
+def _first(comparison: Comparison, reach: Callable[[pd.DataFrame, Array], NDArray[np.bool_]]) -> pd.DataFrame:
+    """The evaluations until runs reach something, infinite where they do not: rows (function, start), columns methods.
+
+    Args:
+        comparison: Of these runs.
+        reach: Whether a method's runs have reached it after each evaluation (runs, T + 1), from their best values.
+    """
     columns = {}
     for method, runs, trace in _traces(comparison):
-        reached = _regret_so_far(runs, trace) <= np.log10(target)
+        reached = reach(runs, trace)
         first = np.where(reached.any(1), reached.argmax(1) + 1.0, np.inf)
         columns[method] = pd.Series(first, _cells(runs))
     return pd.DataFrame(columns)
@@ -315,8 +391,12 @@ def _traces(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame, Array]]
 def _regret_so_far(runs: pd.DataFrame, trace: Array) -> Array:
     """The log10 regret after each evaluation (runs, T + 1); infinite in failed runs, which reach no target."""
     f_min, f_ref = (runs[name].to_numpy()[:, None] for name in ("f_min", "f_ref"))
-    done = (runs["error"] == "").to_numpy()[:, None]
-    return np.where(done, log10_regret(trace, f_min, f_ref), np.inf)
+    return np.where(_done(runs), log10_regret(trace, f_min, f_ref), np.inf)
+
+
+def _done(runs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which runs did not fail (runs, 1)."""
+    return (runs["error"] == "").to_numpy()[:, None]
 
 
 def _evaluations(comparison: Comparison) -> pd.Index:

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from benchmarks.plain.squares import SumOfSquares
 from pop_envs.objectives.base import Objective
 
 Array = NDArray[np.float64]
 
 Evaluate = Callable[[Array], tuple[float, Array]]
 """What a method sees of a function: a point (dim,) of the unit box -> its value and gradient (dim,)."""
+
+EvaluateResiduals = Callable[[Array], tuple[Array, Array]]
+"""What a method for sums of squares sees: a point (dim,) -> residuals (m,) and their Jacobian (m, dim)."""
 
 Observe = Callable[[float, Array], tuple[float, Array]]
 """The true value and gradient of an evaluation -> what a method sees of them, noise for instance."""
@@ -69,6 +73,25 @@ class Evaluator:
             BudgetExhausted: If all evaluations are spent; also on every further call.
             ValueError: If ``x`` is not one point, or is the first point and not the start.
         """
+        return self._spend(x)[1]
+
+    def residuals(self, x: Array) -> tuple[Array, Array]:
+        """Residuals (m,) and their Jacobian (m, dim), zeros if not finite, at ``x`` (dim,), for value and gradient.
+
+        Raises:
+            BudgetExhausted: If all evaluations are spent; also on every further call.
+            ValueError: If the function is no sum of squares, or as above.
+        """
+        if not isinstance(self._objective, SumOfSquares):
+            raise ValueError("residuals are known of sums of squares only, as in the suites mgh, rosenbrock and nist")
+        point, _ = self._spend(x)
+        began = time.perf_counter()
+        residuals, jacobian = self._objective.residuals(point)
+        self.seconds += time.perf_counter() - began
+        return residuals, jacobian if np.isfinite(jacobian).all() else np.zeros_like(jacobian)
+
+    def _spend(self, x: Array) -> tuple[Array, tuple[float, Array]]:
+        """One evaluation: the point of the box, and its value and gradient as the method sees them."""
         if self.evaluations == len(self._best):
             raise BudgetExhausted
         x = np.array(x, dtype=np.float64)
@@ -91,7 +114,7 @@ class Evaluator:
         self._best[self.evaluations :] = min(value, self._best[self.evaluations - 1] if self.evaluations else np.inf)
         self.evaluations += 1
         self.points.append(x)
-        return self._observe(value, gradient) if self._observe else (value, gradient)
+        return x, self._observe(value, gradient) if self._observe else (value, gradient)
 
     @property
     def trace(self) -> Array:

@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 
 from benchmarks import analysis
 from benchmarks.analysis import Comparison
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import LEAST_SQUARES, RIVALS, knows_residuals
 from benchmarks.significance import ALPHA
 from pop_envs.rendering import PALETTE, dress
 
@@ -54,8 +54,8 @@ def styles(comparisons: Sequence[Comparison]) -> Styles:
 
 
 def is_rival(method: str) -> bool:
-    """Whether a method is one of ``RIVALS``; policies and plugins are not."""
-    return method != "pop" and method.removesuffix("-tuned") in RIVALS
+    """Whether a method is one of ``benchmarks.rivals``; policies and plugins are not."""
+    return method != "pop" and (method.removesuffix("-tuned") in RIVALS or method in LEAST_SQUARES)
 
 
 def draw_curves(comparisons: Sequence[Comparison], look: Styles) -> Figure:
@@ -93,6 +93,19 @@ def draw_profiles(comparisons: Sequence[Comparison], look: Styles, target: float
     return figure
 
 
+def draw_data_profiles(comparisons: Sequence[Comparison], look: Styles) -> Figure:
+    """Moré and Wild's data profiles: the share of runs that solve their problem, against evaluations."""
+    figure, panels = _rows(comparisons, len(analysis.TAUS))
+    for row, comparison in zip(panels, comparisons, strict=True):
+        for panel, (name, tau) in zip(row, analysis.TAUS.items(), strict=True):
+            panel.set_ylim(0, 1.02)
+            _draw_lines(panel, analysis.data_profile(comparison, tau), look, log=True)
+            panel.set(xlabel=f"evaluations until solved to tau = {name}")
+        row[0].set_title(comparison.title, loc="left")
+        row[0].set(ylabel="share of runs that are solved")
+    return figure
+
+
 def draw_critical_differences(comparisons: Sequence[Comparison], look: Styles) -> Figure:
     """Mean ranks on an axis; methods without a common bar differ significantly (Friedman, Wilcoxon and Holm)."""
     import scikit_posthocs
@@ -125,6 +138,7 @@ def draw_critical_differences(comparisons: Sequence[Comparison], look: Styles) -
     heights = [np.ptp(panel.get_ylim()) * _LINE + 0.9 for panel in panels]
     panels[0].get_gridspec().set_height_ratios(heights)
     figure.set_size_inches(_WIDTH, sum(heights))
+    _note_residuals(figure, comparisons)
     return figure
 
 
@@ -167,6 +181,7 @@ def draw_ranks(comparisons: Sequence[Comparison], look: Styles) -> Figure:
         panel.set_yticks(range(len(table)), table.index)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    _note_residuals(figure, comparisons)
     return figure
 
 
@@ -189,7 +204,14 @@ def _rows(comparisons: Sequence[Comparison], columns: int) -> tuple[Figure, Any]
 
     heights = [max(3.4, _LINE * len(c.methods) + 0.9) for c in comparisons]
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    _note_residuals(figure, comparisons)
     return figure, figure.subplots(len(comparisons), columns, squeeze=False, height_ratios=heights)
+
+
+def _note_residuals(figure: Figure, comparisons: Sequence[Comparison]) -> None:
+    """Says over a figure which of its methods saw more than the others."""
+    if note := knows_residuals({method: None for comparison in comparisons for method in comparison.methods}):
+        figure.suptitle(note, fontsize=_FONT)
 
 
 def _text_color(style: Mapping[str, Any]) -> str:

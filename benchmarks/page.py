@@ -25,7 +25,8 @@ from matplotlib.figure import Figure
 from benchmarks import analysis, figures
 from benchmarks.analysis import Comparison
 from benchmarks.budget import Array
-from benchmarks.problems import VLSE, Problem, block_problems
+from benchmarks.problems import KNOWN_MINIMA, OWN_STARTS, Problem, block_problems
+from benchmarks.rivals import knows_residuals
 from benchmarks.significance import p_in_words
 from pop_envs.measures import REGRET_FLOOR, log10_regret
 from pop_envs.rendering import draw_landscape
@@ -187,7 +188,9 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
         failures=_failures(results),
         strict=bool(results["doubled"].any()),
         shared=any(view.comparison.shared for view in views),
-        priors=not results["sample"].str.startswith(VLSE).all(),
+        priors=not results["sample"].str.startswith(KNOWN_MINIMA).all(),
+        own_starts=bool(results["sample"].isin(OWN_STARTS).any()),
+        knows_residuals=knows_residuals(results["method"].unique()),
     )
     page = out / "report.html"
     write_atomically(page, text.encode())
@@ -286,9 +289,9 @@ def _function_rows(comparison: Comparison) -> Iterator[FunctionRow]:
 
 
 def _listed(comparison: Comparison) -> list[str]:
-    """Functions that have a row: all of VLSE's, and a few of a prior's."""
+    """Functions that have a row: all whose minima are known, and a few of a prior's."""
     names = [str(name) for name in dict.fromkeys(comparison.results["function"])]
-    return names if comparison.sample.startswith(VLSE) else names[:_LISTED]
+    return names if comparison.sample.startswith(KNOWN_MINIMA) else names[:_LISTED]
 
 
 def _data(results: pd.DataFrame, views: list[View]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 
 from benchmarks import vlse
+from benchmarks.budget import Array
+from benchmarks.plain import mgh, nist, rosenbrock
+from benchmarks.plain.squares import Fit, SumOfSquares
 from benchmarks.variants import Noise, rotated, shifted
 from pop_envs.objectives.base import FunctionBatch, Objective, Prior
 from pop_envs.objectives.gp_prior import PRIORS, final_test_functions, validation_functions
@@ -23,6 +26,21 @@ VLSE = "VLSE"
 VARIANTS = ("shifted", "rotated", "noisy")
 """What is done to the 47 functions in further samples, "VLSE, shifted" the first."""
 
+MGH, ROSENBROCK, NIST = "MGH", "Rosenbrock", "NIST"
+"""The samples of plain smooth problems: Moré, Garbow and Hillstrom's, the chain in many dimensions, and NIST's fits."""
+
+PLAIN = (MGH, ROSENBROCK, NIST)
+"""They are sums of squares, of which residuals are known."""
+
+OWN_STARTS = (MGH, NIST)
+"""Samples of problems with published starts."""
+
+KNOWN_MINIMA = (VLSE, *PLAIN)
+"""What the names of samples begin with whose minima are known, rather than referred to."""
+
+CHAIN = "chained_rosenbrock"
+"""What problems of the sample "Rosenbrock" are called, "chained_rosenbrock-10d" one of them."""
+
 NOISE = 0.01
 """Standard deviation of noise: on a value as a part of ``f_ref - f_min``, on each entry of a gradient as a part of
 their mean size over the box. Their mean square would be infinite for functions with infinite slopes."""
@@ -31,11 +49,12 @@ _REFERENCE_POINTS = 10_000
 _BLOCK_SIZE = 64
 _SCALED_BLOCK = re.compile(r"(?P<function>\w+)-(?P<dim>[1-9]\d*)d")
 _VARIANT_BLOCK = re.compile(rf"(?P<function>\w+)~(?P<variant>{'|'.join(VARIANTS)})")
+_CHAIN_BLOCK = re.compile(rf"{CHAIN}-(?P<dim>[1-9]\d*)d")
 _PRIOR_BLOCK = re.compile(r"(?P<prior>\w+)-(?P<dim>\d+)d-(?P<first>\d+)\.\.(?P<last>\d+)")
 _PROBES = 4096  # far more than rewards need: a poor reference would flatter whoever stops early
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One function to minimize.
 
@@ -49,6 +68,7 @@ class Problem:
         objective: The function on the unit box, a batch of one.
         f_min: Its global minimum on the box; of a prior's function only a reference, which methods can undercut.
         noise: What methods see it through; they are judged by its true values.
+        own_starts: The starts (k, dim) in the unit box that it comes with; None draws starts uniformly.
     """
 
     name: str
@@ -57,6 +77,7 @@ class Problem:
     objective: Objective
     f_min: float
     noise: Noise | None = None
+    own_starts: Array | None = None
 
     @property
     def dim(self) -> int:
@@ -67,6 +88,15 @@ class Problem:
     def f_ref(self) -> float:
         """The median over the box, from fixed uniform points."""
         return float(np.median(self.objective.values_on(_reference_points(self.dim)).numpy()))
+
+    @property
+    def sum_of_squares(self) -> SumOfSquares | None:
+        """The function with its residuals, where they are known."""
+        return self.objective if isinstance(self.objective, SumOfSquares) else None
+
+    def num_runs(self, starts: int) -> int:
+        """How many runs a method has: one a start, or as many from each start that the problem comes with."""
+        return starts if self.own_starts is None else starts * len(self.own_starts)
 
 
 def _reference_points(dim: int) -> torch.Tensor:
@@ -112,6 +142,19 @@ def variant_problem(name: str, variant: str) -> Problem:
     return replace(original, name=variant_name, sample=sample, objective=objective)
 
 
+def _fit_problem(suite: str, sample: str, fit: Fit) -> Problem:
+    objective = fit.objective()
+    name = f"{suite}-{fit.name}"
+    return Problem(name, fit.group, sample, objective, fit.f_min, own_starts=objective.to_unit(fit.starts))
+
+
+def _chain_problem(dim: int) -> Problem:
+    """The VLSE function with its residuals, on its box."""
+    record = vlse.problem("rosenbrock", dim)
+    objective = SumOfSquares(rosenbrock.residuals, record.lower, record.upper, record.f_min)
+    return Problem(f"{CHAIN}-{dim}d", f"{dim}-D", ROSENBROCK, objective, record.f_min)
+
+
 def validation_problems(prior: Prior, count: int, dim: int) -> tuple[Problem, ...]:
     """The first ``count`` functions of a prior to choose settings by, with the minima that rewards know."""
     functions = validation_functions(prior, count, dim)
@@ -132,6 +175,21 @@ def variant_blocks(functions: Sequence[str], variant: str) -> tuple[str, ...]:
     return tuple(f"{name}~{variant}" for name in functions if not (turns and vlse_problem(name).dim == 1))
 
 
+def mgh_blocks() -> tuple[str, ...]:
+    """Names of the blocks of Moré, Garbow and Hillstrom's problems, "mgh-bard" one of them."""
+    return tuple(f"mgh-{name}" for name in mgh.names())
+
+
+def nist_blocks() -> tuple[str, ...]:
+    """Names of the blocks of NIST's fits, "nist-misra1a" one of them."""
+    return tuple(f"nist-{name}" for name in nist.MODELS)
+
+
+def chain_blocks(dims: Sequence[int]) -> tuple[str, ...]:
+    """Names of the blocks of the chained Rosenbrock function."""
+    return tuple(f"{CHAIN}-{dim}d" for dim in dims)
+
+
 def prior_blocks(prior: str, dim: int, count: int) -> tuple[str, ...]:
     """Names of the blocks that the first ``count`` unseen functions of a prior are run in, "gp-8d-0..63" the first."""
     firsts = range(0, count, _BLOCK_SIZE)
@@ -140,7 +198,7 @@ def prior_blocks(prior: str, dim: int, count: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def block_problems(block: str) -> tuple[Problem, ...]:
-    """The problems of a block: a VLSE function, one in another dimension, a varied one, or a prior's unseen functions.
+    """The problems of a block: one function, of VLSE, varied, in another dimension or plain, or a prior's unseen ones.
 
     Raises:
         ValueError: If there is no such block.
@@ -151,10 +209,17 @@ def block_problems(block: str) -> tuple[Problem, ...]:
         return (vlse_problem(parsed["function"], int(parsed["dim"])),)
     if (parsed := _VARIANT_BLOCK.fullmatch(block)) and parsed["function"] in vlse.names():
         return (variant_problem(parsed["function"], parsed["variant"]),)
+    if block in mgh_blocks():
+        return (_fit_problem("mgh", MGH, mgh.fit(block.removeprefix("mgh-"))),)
+    if block in nist_blocks():
+        return (_fit_problem("nist", NIST, nist.fit(block.removeprefix("nist-"))),)
+    if parsed := _CHAIN_BLOCK.fullmatch(block):
+        return (_chain_problem(int(parsed["dim"])),)
     if (parsed := _PRIOR_BLOCK.fullmatch(block)) and parsed["prior"] in PRIORS:
         return _unseen_problems(parsed["prior"], *(int(parsed[name]) for name in ("dim", "first", "last")))
     raise ValueError(
         "a block must be a VLSE function, one in another dimension like 'ackley-5d', a variant like 'ackley~shifted' "
+        "a plain problem like 'mgh-bard', 'nist-misra1a' or 'chained_rosenbrock-10d', "
         f"or unseen functions like {prior_blocks('gp', 8, 64)[0]!r}, got {block!r}"
     )
 

@@ -13,17 +13,22 @@ from rich.table import Table
 
 from benchmarks import figures, page
 from benchmarks.analysis import (
+    FOUR_DIGITS,
     SMOOTH,
     TARGETS,
+    TAUS,
     Comparison,
     comparisons,
     counted,
     evaluations_needed,
     headline,
+    medians_by_function,
     per_function,
     significance,
+    solved,
 )
-from benchmarks.problems import VLSE
+from benchmarks.problems import CHAIN, KNOWN_MINIMA, NIST, OWN_STARTS, PLAIN, ROSENBROCK, VLSE
+from benchmarks.rivals import knows_residuals
 from benchmarks.significance import ALPHA, Significance, p_in_words
 from pop_optimizer.checkpoint import write_atomically
 
@@ -56,6 +61,9 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
         ("critical_differences", figures.draw_critical_differences),
     ):
         draw(shown, look).savefig(out / f"{name}.png", dpi=160)
+    plain = [comparison for comparison in shown if comparison.sample in PLAIN]
+    if plain:
+        figures.draw_data_profiles(plain, look).savefig(out / "data_profile.png", dpi=160)
     for comparison in chosen:
         printed = Table(
             title=comparison.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
@@ -68,6 +76,8 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
             rank = _with_interval(row, *_COLUMNS["rank"])
             printed.add_row(str(method), f"{row['ni']:.3f}", f"{row['log10_regret']:.2f}", rank, f"{row['failed']:.0f}")
         console.print(printed, "")
+    if note := knows_residuals(results["method"].unique()):
+        console.print(f"Not on equal terms: {note}")
     failed = int((results["error"] != "").sum())
     if failed:
         console.print(f"[bold red]{counted(failed, 'run')} failed[/]: summary.md tells which and why.")
@@ -91,8 +101,23 @@ def summary(results: pd.DataFrame) -> str:
     ]
     if results["doubled"].any():
         lines += ["", "Strict: gradient-free methods have twice the evaluations, 2T + 2, and the others T + 1."]
-    if not results["sample"].str.startswith(VLSE).all():
+    if not results["sample"].str.startswith(KNOWN_MINIMA).all():
         lines += ["", "The minimum of a prior's function is the lowest value that its reference or any run found."]
+    if results["sample"].isin(PLAIN).any():
+        lines += [
+            "",
+            "Solved to tau (Moré and Wild, 2009): f - f* <= tau (f0 - f*), with f0 the value at the start and f* the "
+            f"minimum. Four digits: f - f* <= {FOUR_DIGITS:g} f*, with f* NIST's certified sum of squares; that of "
+            "Lanczos1, 1.4e-25, is below what rounding lets any method reach.",
+        ]
+    if results["sample"].isin(OWN_STARTS).any():
+        lines += [
+            "",
+            "Problems of MGH and NIST have published starts: several runs from one differ in the method's seed alone. "
+            "Their regret is relative to the start's value, not to a median over the box.",
+        ]
+    if note := knows_residuals(results["method"].unique()):
+        lines += ["", f"Not on equal terms: {note}"]
     for comparison in comparisons(results):
         lines += _section(comparison)
     return "\n".join([*lines, *_failures(results)]) + "\n"
@@ -121,6 +146,9 @@ def _section(comparison: Comparison) -> list[str]:
             cells[f"{what} to {name}"] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in values]
     lines += ["", f"### Evaluations needed: {comparison.title}", "", *_markdown("method", table.index, cells)]
 
+    if comparison.sample in PLAIN:
+        lines += _solved(comparison)
+
     if comparison.sample == VLSE and not comparison.shared:
         functions = per_function(comparison)
         cells = {"group": list(functions.index.get_level_values("group"))}
@@ -131,6 +159,24 @@ def _section(comparison: Comparison) -> list[str]:
         lines += ["", f"### Each function, T = {comparison.budget}: NI / log10 regret / rank", ""]
         lines += _markdown("function", functions.index.get_level_values("function"), cells)
     return lines
+
+
+def _solved(comparison: Comparison) -> list[str]:
+    """How often and how fast problems are solved, as lines of Markdown."""
+    table = solved(comparison)
+    columns = {f"tau = {name}, %": f"tau_{name}" for name in TAUS}
+    if comparison.sample == NIST:
+        columns["four digits, %"] = "four_digits"
+    cells = {
+        title: [_with_interval(row, name, 0, 100.0) for _, row in table.iterrows()] for title, name in columns.items()
+    }
+    medians = {"median to 1e-6": table["median"]}
+    if comparison.sample == ROSENBROCK:
+        by_function = medians_by_function(comparison)
+        medians = {f"median to 1e-6, {str(name).removeprefix(CHAIN)[1:]}": by_function[name] for name in by_function}
+    for title, column in medians.items():
+        cells[title] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in column]
+    return ["", f"### Solved: {comparison.title}", "", *_markdown("method", table.index, cells)]
 
 
 def _in_words(tests: Significance) -> str:
@@ -152,7 +198,7 @@ def _failures(results: pd.DataFrame) -> list[str]:
     if failed.empty:
         return []
     # A prior's functions are too many to list.
-    on = failed["function"].where(failed["sample"].str.startswith(VLSE), failed["sample"])
+    on = failed["function"].where(failed["sample"].str.startswith(KNOWN_MINIMA), failed["sample"])
     budget = failed["budget"].astype(str) + failed["doubled"].map({False: "", True: " (strict)"})
     error = failed["error"].map(lambda text: " ".join(text.split()).replace("|", r"\|"))
     named = failed.assign(on=on, T=budget, error=error)

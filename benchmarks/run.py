@@ -61,6 +61,8 @@ class Chunk:
 
 def start_point(problem: Problem, start: int, seed: int) -> Array:
     """The start (dim,) in the unit box: the same for every method and budget."""
+    if problem.own_starts is not None:
+        return problem.own_starts[start % len(problem.own_starts)].copy()
     return _generator(seed, problem.name, start).uniform(-1.0, 1.0, problem.dim)
 
 
@@ -122,7 +124,8 @@ def run_once(
         "y0": y0,
         "y_best": trace[-1],
         "f_min": problem.f_min,
-        "f_ref": problem.f_ref,
+        # Published starts are the scale by which Moré and Wild judge; the boxes around them are ours.
+        "f_ref": problem.f_ref if problem.own_starts is None else y0,
         "seconds": seconds,
         "error": error,
         "trace": trace,
@@ -137,7 +140,8 @@ def _call(
     try:
         with deadline(time_limit):
             # A function, for methods are to see values and gradients, and neither the trace nor the budget's count.
-            method.rival(lambda x: evaluate(x), x0, steps, rng, **method.settings)
+            see = evaluate.residuals if method.residuals else evaluate
+            method.rival(lambda x: see(x), x0, steps, rng, **method.settings)
     except BudgetExhausted:
         return ""
     except (Exception, TimeLimitExceeded) as failure:
@@ -238,7 +242,8 @@ def run_chunk(chunk: Chunk, error: str = "") -> pd.DataFrame:
             time_limit=chunk.time_limit,
             error=error,
         )
-        for problem, start in itertools.product(block_problems(chunk.block), range(chunk.starts))
+        for problem in block_problems(chunk.block)
+        for start in range(problem.num_runs(chunk.starts))
     ]
     return pd.DataFrame(rows)
 

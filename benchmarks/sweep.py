@@ -10,13 +10,22 @@ from typing import Any, Literal, get_args
 
 from benchmarks import vlse
 from benchmarks.jobs import Engine
-from benchmarks.problems import VARIANTS, prior_blocks, scaled_blocks, variant_blocks
-from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW, Plugin, Rival, method_names, tuned
+from benchmarks.plain import rosenbrock
+from benchmarks.problems import (
+    VARIANTS,
+    chain_blocks,
+    mgh_blocks,
+    nist_blocks,
+    prior_blocks,
+    scaled_blocks,
+    variant_blocks,
+)
+from benchmarks.rivals import GRADIENT_FREE, LEAST_SQUARES, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 from benchmarks.rivals.velo import load_weights, velo
 from pop_optimizer.checkpoint import WEIGHTS
 from pop_optimizer.minimize import DEFAULT_CHECKPOINT
 
-Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy"]
+Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy", "mgh", "rosenbrock", "nist"]
 
 PAPER_CHECKPOINT = Path(__file__).parent / "weights" / "paper"
 """Of the preset "paper", trained on as many functions as the policy that ships."""
@@ -33,16 +42,20 @@ class Sweep:
             is listed under NAME, by default the folder's name. Without any, the one that ships and, as
             "pop-paper", one that was trained as the paper describes it.
         methods: Methods to compare, with their default settings or, as NAME-tuned, with those that tuning found;
-            "pop" stands for every checkpoint.
+            "pop" stands for every checkpoint. "least_squares", for "mgh", "rosenbrock" and "nist", sees
+            residuals too.
         without: Methods to leave out of the above.
         velo_weights: File of VeLO's published weights, with which it joins the above; see ``rivals.velo``.
         plugin: Files with methods of your own, which join the above.
         suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
-            "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors.
+            "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors; "mgh", "rosenbrock"
+            and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's 27 fits.
         functions: VLSE functions to run on. "scaled" leaves out those without the dimension, "rotated" those in 1-D.
         dims: Dimensions of the priors' and of scaled functions.
+        rosenbrock_dims: Dimensions of the suite "rosenbrock".
         count: Number of functions of each prior in each dimension.
-        starts: Number of starts per function, uniform in the box and the same for all methods.
+        starts: Number of starts per function, uniform in the box and the same for all methods. "mgh" and "nist" have
+            starts of their own, one and two a problem, and so many runs from each, which differ in their seeds.
         slow_starts: How many of them slow methods run from.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
         strict: Whether gradient-free methods, but for slow ones, also run with twice the evaluations.
@@ -62,6 +75,7 @@ class Sweep:
     suite: tuple[Suite, ...] = ("vlse",)
     functions: tuple[str, ...] = field(default_factory=lambda: tuple(vlse.names()))
     dims: tuple[int, ...] = (2,)
+    rosenbrock_dims: tuple[int, ...] = rosenbrock.DIMS
     count: int = 256
     starts: int = 32
     slow_starts: int = 2
@@ -77,11 +91,11 @@ class Sweep:
     def __post_init__(self) -> None:
         if self.quick:
             self._shorten()
-        _require_known("methods", self.methods, method_names())
-        _require_known("without", self.without, method_names())
+        _require_known("methods", self.methods, (*method_names(), *LEAST_SQUARES))
+        _require_known("without", self.without, (*method_names(), *LEAST_SQUARES))
         _require_known("suite", self.suite, get_args(Suite))
         _require_known("functions", self.functions, tuple(vlse.names()))
-        for name in ("suite", "functions", "dims", "budgets"):
+        for name in ("suite", "functions", "dims", "rosenbrock_dims", "budgets"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
                 raise ValueError(f"{name} must name at least one, and each only once, got {given}")
@@ -93,6 +107,8 @@ class Sweep:
                 f"slow_starts={self.slow_starts}, count={self.count}, dims={self.dims}, budgets={self.budgets}, "
                 f"jobs={self.jobs}, seed={self.seed}, time_limit={self.time_limit}"
             )
+        if min(self.rosenbrock_dims) < 2:
+            raise ValueError(f"a chain has at least 2 coordinates, got rosenbrock_dims={self.rosenbrock_dims}")
 
     def _shorten(self) -> None:
         changes = {
@@ -116,6 +132,7 @@ class Method:
         identity: What its results depend on, as JSON data; tells whether old results still hold.
         gradient_free: Whether it never looks at a gradient.
         slow: Whether it runs from fewer starts.
+        residuals: Whether it sees residuals and their Jacobian in place of value and gradient.
     """
 
     name: str
@@ -124,6 +141,7 @@ class Method:
     identity: dict[str, Any]
     gradient_free: bool = False
     slow: bool = False
+    residuals: bool = False
 
 
 def blocks(sweep: Sweep) -> list[str]:
@@ -140,6 +158,12 @@ def blocks(sweep: Sweep) -> list[str]:
             found = list(sweep.functions)
         elif suite == "scaled":
             found = [block for dim in sweep.dims for block in scaled_blocks(sweep.functions, dim)]
+        elif suite == "mgh":
+            found = list(mgh_blocks())
+        elif suite == "rosenbrock":
+            found = list(chain_blocks(sweep.rosenbrock_dims))
+        elif suite == "nist":
+            found = list(nist_blocks())
         elif suite in VARIANTS:
             found = list(variant_blocks(sweep.functions, suite))
         else:
@@ -187,6 +211,8 @@ def methods(sweep: Sweep) -> list[Method]:
 
 
 def _rival(method: str) -> Method:
+    if method in LEAST_SQUARES:
+        return Method(method, LEAST_SQUARES[method], {}, {}, residuals=True)
     name = method.removesuffix("-tuned")
     settings = {} if name == method else tuned(name)
     return Method(method, RIVALS[name], settings, settings, name in GRADIENT_FREE, name in SLOW)

@@ -5,6 +5,8 @@ A rival is a function ``rival(evaluate, x0, budget, rng, **settings)``. It minim
 ``budget`` more evaluations ``evaluate`` raises ``BudgetExhausted``, which ends the run. What it found
 is known from the evaluations, so it returns nothing. All its randomness comes from ``rng``.
 
+Rivals in ``LEAST_SQUARES`` are for sums of squares alone: their ``evaluate`` tells residuals and Jacobian instead.
+
 A rival of one's own is a file with a function of the file's name, and ``GRADIENT_FREE = True`` in it where
 that is so; ``python -m benchmarks.run --plugin FILE`` runs it beside these.
 """
@@ -12,7 +14,7 @@ that is so; ``python -m benchmarks.run --plugin FILE`` runs it beside these.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -30,6 +32,7 @@ from benchmarks.rivals.dual_annealing import dual_annealing
 from benchmarks.rivals.first_order import adam, gradient_descent, momentum, rmsprop
 from benchmarks.rivals.genetic_algorithm import genetic_algorithm
 from benchmarks.rivals.lbfgsb import lbfgsb, lbfgsb_restarts
+from benchmarks.rivals.least_squares import least_squares
 from benchmarks.rivals.nelder_mead import nelder_mead
 from benchmarks.rivals.ngopt import ngopt
 from benchmarks.rivals.pop import pop
@@ -70,6 +73,9 @@ RIVALS: dict[str, Rival] = {
     "pop": pop,
 }
 
+LEAST_SQUARES: dict[str, Rival] = {"least_squares": least_squares}
+"""Rivals that see residuals, which is more than a value with its gradient: they run where they are named."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -107,6 +113,12 @@ def _module(path: Path) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def knows_residuals(methods: Iterable[str]) -> str:
+    """What is to be said wherever results of these methods are shown: who saw more than the others; may be empty."""
+    named = [method for method in methods if method in LEAST_SQUARES]
+    return f"{', '.join(named)} sees the residuals and their Jacobian, which no other method does." if named else ""
 
 
 def method_names() -> tuple[str, ...]:

@@ -229,3 +229,40 @@ def test_evaluations_needed():
     table = analysis.evaluations_needed(only(failed))
     assert table.loc["a", ("1e-4", "ert")] == pytest.approx((2 + 4 + 4 + 4) / 2)  # whole budgets
     assert table.loc["a", ("1e-2", "ert")] == pytest.approx((2 + 4 + 4 + 4) / 2)
+
+
+def test_solved_to_tau_is_judged_by_the_starts_value():
+    # From 11 to 1: the evaluations to 1e-3, below 1.01, are 2, never; to 1e-6, below 1.00001, 3, never.
+    results = frame({"a": {"mgh-bard": [[11, 1.005, 1.000009], [11, 11, 1.02]]}}, sample="MGH")
+    comparison = only(results.assign(y0=11.0, f_min=1.0, f_ref=11.0))
+    assert comparison.title == "MGH (1 function), T = 2, 2 runs"
+    table = analysis.solved(comparison)
+    assert table.loc["a", ["tau_1e-3", "tau_1e-6", "tau_1e-9"]].tolist() == [0.5, 0.5, 0.0]
+    assert table.loc["a", "median"] == np.inf
+    assert analysis.data_profile(comparison, 1e-3)["a"].tolist() == [0.0, 0.5, 0.5]
+    assert analysis.data_profile(comparison, 1e-6)["a"].tolist() == [0.0, 0.0, 0.5]
+    assert "four_digits" not in table
+
+
+def test_four_digits_of_a_certified_sum_of_squares():
+    results = frame({"a": {"nist-enso": [[11, 1.00009], [11, 1.0002]]}}, sample="NIST")
+    comparison = only(results.assign(y0=11.0, f_min=1.0, f_ref=11.0))
+    assert analysis.solved(comparison).loc["a", "four_digits"] == 0.5
+    failed = only(results.assign(y0=11.0, f_min=1.0, f_ref=11.0, error="Error: no"))
+    assert analysis.solved(failed).loc["a", ["four_digits", "tau_1e-3"]].tolist() == [0.0, 0.0]
+
+
+def test_medians_by_function_are_in_the_order_of_the_runs():
+    values = {
+        "chained_rosenbrock-10d": [[1, 0.5, 0], [1, 0, 0], [1, 1, 0]],
+        "chained_rosenbrock-100d": [[1, 1, 0], [1], [1]],
+    }
+    medians = analysis.medians_by_function(only(frame({"a": values}, sample="Rosenbrock")))
+    assert medians.loc["a"].to_dict() == {"chained_rosenbrock-10d": 3.0, "chained_rosenbrock-100d": np.inf}
+    assert list(medians) == list(values)
+
+
+def test_the_minima_of_plain_problems_are_known():
+    for sample in ("MGH", "NIST", "Rosenbrock"):
+        results = frame({"a": {"f": [-1.0]}}, sample=sample)
+        assert (analysis.with_lowest_minima(results)["f_min"] == 0.0).all()

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.budget import BudgetExhausted, Evaluator
+from benchmarks.plain.squares import SumOfSquares
 from pop_envs.objectives.base import BoxObjective
 
 
@@ -115,3 +117,21 @@ def test_bad_arguments_are_named():
         evaluator(budget=0)
     with pytest.raises(ValueError, match="shape"):
         evaluator(x0=(1.0,))
+
+
+def test_residuals_cost_an_evaluation_and_are_judged_by_their_sum_of_squares():
+    def residuals(x):
+        return torch.stack([x[:, 0] - 1, 1 / x[:, 1]], -1)
+
+    evaluate = Evaluator(SumOfSquares(residuals, [-1, -1], [1, 1], 0.0), (0.5, 0.5), 1)
+    r, jacobian = evaluate.residuals(np.array([0.5, 0.5]))
+    np.testing.assert_allclose(r, [-0.5, 2])
+    np.testing.assert_allclose(jacobian, [[1, 0], [0, -4]])
+    r, jacobian = evaluate.residuals(np.array([0.5, 0.0]))
+    np.testing.assert_array_equal(r, [-0.5, np.inf])
+    np.testing.assert_array_equal(jacobian, 0.0)
+    np.testing.assert_array_equal(evaluate.trace, [4.25, 4.25])
+    with pytest.raises(BudgetExhausted):
+        evaluate.residuals(np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="sums of squares only"):
+        evaluator().residuals(np.array([1.0, 1.0]))

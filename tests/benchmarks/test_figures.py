@@ -128,6 +128,25 @@ def test_runtimes_and_profiles_are_those_of_the_analysis(chosen, look):
             np.testing.assert_allclose(line.get_ydata(), table[line.get_label()])
 
 
+def test_data_profiles_are_those_of_the_analysis():
+    comparisons = analysis.comparisons(frame([*METHODS[:2], "least_squares"], sample="MGH"))
+    figure = figures.draw_data_profiles(comparisons, figures.styles(comparisons))
+    names = [f"evaluations until solved to tau = {name}" for name in analysis.TAUS]
+    assert [panel.get_xlabel() for panel in figure.axes] == names
+    for panel, tau in zip(figure.axes, analysis.TAUS.values(), strict=True):
+        table = analysis.data_profile(comparisons[0], tau)
+        for line in panel.lines:
+            np.testing.assert_allclose(line.get_ydata(), table[line.get_label()])
+
+
+@pytest.mark.parametrize("draw", [*DRAWN, figures.draw_data_profiles])
+def test_every_figure_says_who_sees_residuals(draw, chosen, look):
+    comparisons = analysis.comparisons(frame([*METHODS[:2], "least_squares"], sample="MGH"))
+    note = draw(comparisons, figures.styles(comparisons)).get_suptitle()
+    assert note.startswith("least_squares sees the residuals")
+    assert not draw(chosen, look).get_suptitle()
+
+
 def test_critical_differences_join_what_does_not_differ(look):
     names = {f"f{i}": "all" for i in range(12)}
     few = [METHODS[0], METHODS[1], METHODS[2]]

@@ -40,6 +40,7 @@ def test_the_blocks_hold_every_function_once_and_full_ones_keep_their_name():
     [
         ("powell-5d", "powell: dim must be an integer, a positive multiple of 4, got 5"),
         ("branin-5d", "branin: dim must be an integer, exactly 2, got 5"),
+        ("chained_rosenbrock-1d", "rosenbrock: dim must be an integer, at least 2, got 1"),
         ("forrester_2008~rotated", "at least 2 dimensions, got 1"),
     ],
 )
@@ -158,6 +159,25 @@ def test_a_sweep_lists_the_blocks_of_its_suites_and_each_holds_a_problem_of_its_
     assert single == named[:-4]
 
 
+def test_a_sweep_of_plain_problems_lists_them_all_and_each_knows_its_residuals():
+    named = blocks(Sweep(suite=("mgh", "rosenbrock", "nist")))
+    assert (len(named), named[:2], named[-1]) == (
+        40 + 4 + 27,
+        ["mgh-rosenbrock", "mgh-freudenstein_roth"],
+        "nist-bennett5",
+    )
+    assert named[40:44] == [f"chained_rosenbrock-{dim}d" for dim in (2, 10, 100, 1000)]
+    assert blocks(Sweep(suite=("rosenbrock",), rosenbrock_dims=(3,))) == ["chained_rosenbrock-3d"]
+    samples = {}
+    for name in named:
+        (problem,) = block_problems(name)
+        assert problem.name == name
+        assert problem.sum_of_squares is problem.objective
+        samples.setdefault(problem.sample, set()).add(None if problem.own_starts is None else len(problem.own_starts))
+    assert samples == {"MGH": {1}, "Rosenbrock": {None}, "NIST": {2}}
+    assert vlse_problem("branin").sum_of_squares is None
+
+
 @pytest.mark.parametrize(
     ("suite", "functions", "dims"),
     [("scaled", ("branin",), (5,)), ("scaled", ("powell",), (5, 10)), ("rotated", ("forrester_2008",), (2,))],
@@ -172,7 +192,7 @@ def test_a_suite_without_any_function_is_named(suite, functions, dims):
     "block",
     [
         *("spere", "uniform-2d-0..63", "gp-2d-0", "spere-5d", "ackley-05d", "ackley-5d~shifted", "ackley~moved"),
-        *("spere~noisy", "ackley~", "ackley~shifted~noisy"),
+        *("spere~noisy", "ackley~", "ackley~shifted~noisy", "mgh-spere", "nist-bard", "mgh-watson", "mgh-bard-3d"),
     ],
 )
 def test_an_unknown_block_is_named(block):

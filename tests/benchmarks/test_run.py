@@ -433,6 +433,7 @@ def test_bad_checkpoints_are_named(tmp_path):
         ({"suite": ()}, "suite must name at least one"),
         ({"dims": (0,)}, r"dims=\(0,\)"),
         ({"count": 0}, "count=0"),
+        ({"rosenbrock_dims": (2, 1)}, r"at least 2 coordinates, got rosenbrock_dims=\(2, 1\)"),
         ({"budgets": ()}, "budgets must name at least one"),
         ({"budgets": (5, 5)}, "budgets .*only once"),
         ({"functions": ("sphere", "sphere")}, "functions .*only once"),
@@ -483,3 +484,52 @@ def test_the_command_explains_errors_and_interruptions(tmp_path, monkeypatch, ca
         command_line(monkeypatch, "--methods", "random_search", "--jobs", 1, "--out", tmp_path)
     assert end.value.code == 130
     assert "goes on from here" in capsys.readouterr().out
+
+
+def test_published_starts_are_run_in_turn_and_are_the_scale(tmp_path):
+    sweep = Sweep(
+        methods=("lbfgsb", "random_search"), suite=("mgh", "nist"), starts=2, budgets=(3,), jobs=1, out=tmp_path
+    )
+    chosen = [block for block in sweeps.blocks(sweep) if block in ("mgh-bard", "nist-misra1a")]
+    rows = [
+        runner.run_once(method, problem, start, 3, 0)
+        for method in sweeps.methods(sweep)
+        for (problem,) in map(problems.block_problems, chosen)
+        for start in range(problem.num_runs(sweep.starts))
+    ]
+    results = pd.DataFrame(rows)
+    assert (results["f_ref"] == results["y0"]).all()
+    y0 = {name: of["y0"].tolist() for name, of in results[results["method"] == "lbfgsb"].groupby("function")}
+    assert y0["mgh-bard"] == pytest.approx([41.68169586] * 2)
+    assert y0["nist-misra1a"] == pytest.approx([10780.19016391, 44.77127682] * 2)
+    # Runs from one start differ in their seeds.
+    drawn = results[(results["method"] == "random_search") & (results["function"] == "mgh-bard")]
+    assert len({tuple(trace) for trace in drawn["trace"]}) == len(drawn)
+
+
+def test_least_squares_runs_where_residuals_are_known_and_only_when_named():
+    assert "least_squares" not in Sweep().methods
+    (method,) = sweeps.methods(Sweep(methods=("least_squares",)))
+    row = runner.run_once(method, problems.block_problems("mgh-wood")[0], 0, 200, 0)
+    assert not row["error"]
+    assert row["y_best"] < 1e-20
+    assert row["evaluations"] < 201  # it stops when it has converged
+    row = runner.run_once(method, vlse_problem("sphere"), 0, 20, 0)
+    assert row["error"].startswith("ValueError: residuals are known of sums of squares only")
+
+
+def test_the_command_runs_on_the_plain_problems(tmp_path, monkeypatch, capsys):
+    listed = {"mgh": ("mgh-bard", "mgh-beale"), "nist": ("nist-misra1a", "nist-danwood")}
+    for suite, names in listed.items():
+        monkeypatch.setattr(sweeps, f"{suite}_blocks", lambda names=names: names)
+    command_line(
+        monkeypatch, "--suite", "mgh", "rosenbrock", "nist", "--methods", "lbfgsb", "least_squares", "--budgets", 20,
+        "--rosenbrock-dims", 2, 3, "--starts", 2, "--jobs", 1, "--out", tmp_path,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    titles = ("MGH (2 functions), T = 20, 2 runs", "Rosenbrock (2 functions), T = 20, 2 starts")
+    for title in (*titles, "NIST (2 functions), T = 20, 4 runs"):
+        assert title in printed
+        assert f"### Solved: {title}" in (tmp_path / "summary.md").read_text()
+    assert "least_squares sees the residuals" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "data_profile.png").stat().st_size > 0
