@@ -347,4 +347,4 @@ def test_an_untrained_choice_mostly_steps_and_sometimes_goes_on_with_the_lowest_
     ):
         assert weight.exp().mean() == pytest.approx(usual, abs=0.01)
     assert (distribution.mean - proposed[..., SURROGATE]).abs().max() < 0.15
-    torch.testing.assert_close(distribution.log_std.exp(), torch.full((50, 2), 0.02), rtol=0.2, atol=0)
+    torch.testing.assert_close(distribution.log_std.exp(), torch.full((50, 2), 0.02), rtol=0.5, atol=0)
