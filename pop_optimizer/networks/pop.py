@@ -84,7 +84,8 @@ class POPNetwork(nn.Module):
         """Action distribution at hidden states (batch, dim, width), after tokens (batch, dim, features)."""
         outputs, dim = self.action_net(h), token.shape[-2]
         if dim > COORDINATES:
-            outputs = outputs[..., torch.arange(dim, device=token.device) * COORDINATES // dim, :]
+            middles = 2 * torch.arange(dim, device=token.device) + 1
+            outputs = outputs[..., middles * COORDINATES // (2 * dim), :]
         return self._distribution().given(outputs, token[..., self._proposed])
 
     def values(self, h: Tensor) -> Tensor:
