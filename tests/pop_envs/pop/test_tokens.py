@@ -8,7 +8,18 @@ from gymnasium.spaces import Box
 from pop_envs import BoxObjective, POPTask
 from pop_envs.pop.core import Core
 from pop_envs.pop.step_rules import STEP_RULES, SignedStep
-from pop_envs.pop.tokens import SURROGATE, TIME, TOKENS, TRUST_REGION, FullTokens, PaperTokens, TokenSpace, columns
+from pop_envs.pop.tokens import (
+    LOWEST,
+    SURROGATE,
+    TIME,
+    TOKENS,
+    TRUST_REGION,
+    FullTokens,
+    OptionTokens,
+    PaperTokens,
+    TokenSpace,
+    columns,
+)
 from pop_envs.search.surrogate import LENGTHSCALE, NOISE
 from pop_envs.search.trajectory import Trajectory
 
@@ -95,6 +106,100 @@ def test_after_a_worse_point_the_best_one_is_told():
     assert token["log scale growth"] == pytest.approx(math.log(2) / 2, abs=1e-6)
 
 
+def named(run):
+    """The option tokens of a run's first coordinate, by their names."""
+    return dict(zip(OptionTokens.features, OptionTokens()(run, SignedStep(), BUDGET)[0, 0].tolist(), strict=True))
+
+
+def count(n):
+    """The logarithm of a count: 0 for none, 1 for 499."""
+    return math.log(1 + n) / math.log(500)
+
+
+def test_options_are_the_full_tokens_and_nine_more():
+    run, rule = two_points(), SignedStep()
+    full = FullTokens.features
+    new = ["log steps left", "log relative reduction", "log relative gap", "log lowest reduction", "log accepts"]
+    new += ["log rejects", "log since best", "log jumps"]
+    assert OptionTokens.features == (*full[:-2], *new, SURROGATE, TRUST_REGION, LOWEST)
+    options, others = OptionTokens()(run, rule, BUDGET), FullTokens()(run, rule, BUDGET)
+    assert options.dtype == torch.float32
+    assert torch.equal(options[..., [OptionTokens.features.index(name) for name in full]], others)
+
+
+def test_option_tokens_by_hand():
+    """A descent that was left at (0.3, -0.1) for a worse point, whose descent was followed for a step in vain."""
+    run = two_points()
+    token = named(run)
+    followed = run.trust_region
+    assert followed.outcome.item() == 1  # a step of the first descent
+    reduction = followed.predicted_reduction.item()
+    # Values so far span 2 to 1, and seven of eight steps are left.
+    expected = {
+        "log steps left": count(7),
+        "log relative reduction": log(reduction / 1),
+        "log relative gap": 0,
+        "log lowest reduction": log(reduction / 1),
+        "log accepts": count(1),
+        "log rejects": 0,
+        "log since best": 0,
+        "log jumps": 0,
+    }
+    assert {name: token[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert token[LOWEST] == token[TRUST_REGION]
+
+    left, x, up = run.trust_region, torch.tensor([[-0.9, 0.95]]).double(), torch.tensor([[4.0, 4.0]]).double()
+    assert not left.leads_to(x).item()
+    run.update(x, x, torch.tensor([5.0]).double(), up)
+    new = run.trust_region.predicted_reduction.item()
+    x = run.trust_region.proposal
+    run.update(x, x, torch.tensor([6.0]).double(), up)
+    token, again = named(run), run.trust_region.predicted_reduction.item()
+    assert again < new  # the region shrank
+    expected = {
+        "log steps left": count(5),
+        "log relative reduction": log(again / 5),  # values span 6 to 1
+        "log relative gap": log(4 / 5),
+        "log lowest reduction": log(reduction / 5),
+        "log accepts": 0,
+        "log rejects": count(1),
+        "log since best": count(2),
+        "log jumps": count(1),
+        LOWEST: SignedStep().action_to(run, left.proposal)[0, 0].item(),
+    }
+    assert {name: token[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_any_value_falls_are_as_they_are_and_counts_go_on():
+    x = torch.tensor([[0.5, -0.5]]).double()
+    run = Trajectory.start(x, torch.tensor([NAN]).double(), x * NAN, capacity=BUDGET + 1)
+    for t in range(1, 4):
+        run.update(x, run.trust_region.proposal, torch.tensor([NAN]).double(), x * NAN)
+        token = OptionTokens()(run, SignedStep(), BUDGET)
+        assert token.isfinite().all()
+        assert named(run)["log since best"] == pytest.approx(count(t), abs=1e-6)
+        assert named(run)["log steps left"] == pytest.approx(count(BUDGET - t), abs=1e-6)
+
+
+def test_counts_end_at_two():
+    run = two_points()
+    run.jumps = torch.tensor([500.0**2 - 1]).double()
+    run.since_best = torch.tensor([1e9]).double()
+    assert named(run)["log jumps"] == pytest.approx(2)
+    assert named(run)["log since best"] == 2
+
+
+def test_proposals_are_told_by_the_names_of_their_features():
+    run = two_points()
+    assert PaperTokens().proposals(run) == {}
+    assert list(FullTokens().proposals(run)) == [SURROGATE, TRUST_REGION]
+    proposals = OptionTokens().proposals(run)
+    assert list(proposals) == [SURROGATE, TRUST_REGION, LOWEST] == list(OptionTokens.features[-3:])
+    assert torch.equal(proposals[SURROGATE], run.surrogate.proposal)
+    assert torch.equal(proposals[TRUST_REGION], run.trust_region.proposal)
+    assert torch.equal(proposals[LOWEST], run.lowest_descent.proposal)
+
+
 @pytest.mark.parametrize(("y", "reduction"), [(2.5, 0.5), (2.5, 3.5)])
 def test_a_descent_away_from_the_best_point_tells_its_gap_and_what_it_predicts(y, reduction):
     run = two_points()  # the best value is 1, the scale 4
@@ -123,6 +228,8 @@ def test_time_is_the_first_feature_and_every_feature_has_a_limit(tokens):
         ("full", "gradient", True, True),
         ("full", "signed", True, True),
         ("full", "quasi_newton", True, True),
+        ("options", "gradient", True, True),
+        ("options", "quasi_newton", True, True),
     ],
 )
 def test_runs_carry_what_tokens_and_step_rule_read(tokens, step_rule, trust_region, surrogate):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -184,17 +186,142 @@ def test_what_is_seen_is_remembered_in_any_order():
     torch.testing.assert_close(one.mean, other.mean, rtol=0, atol=1e-9)
 
 
-def test_full_ones_stay_as_they_are_and_the_others_go_on():
-    points, values = walk(2, steps=3, batch=3)
-    surrogate = Surrogate.start(points[0], values[0], 3)
-    for x, y in zip(points[1:3], values[1:3], strict=True):
+def kept(surrogate, row):
+    """The points that a row keeps, and their values, less the first."""
+    count = surrogate.count[row]
+    values = surrogate.factor[row] @ surrogate.whitened[row, :, -2]
+    return surrogate.seen[row, :count], values[:count]
+
+
+def check_model(surrogate, atol=1e-8):
+    """Mean and deviation of each row are those of a Gaussian process on the points that it keeps."""
+    for row in range(len(surrogate.count)):
+        points, values = kept(surrogate, row)
+        only = SimpleNamespace(candidates=surrogate.candidates[row : row + 1])
+        means, deviations = model(only, points[:, None], values[:, None])
+        chosen = torch.special.log_ndtr((-XI - means[0]) / deviations[0]).argmax()
+        assert torch.equal(surrogate.proposal[row], surrogate.candidates[row, chosen])
+        assert surrogate.mean[row].item() == pytest.approx(means[0, chosen].item(), abs=atol)
+        assert surrogate.deviation[row].item() == pytest.approx(deviations[0, chosen].item(), abs=atol)
+        assert (surrogate.seen[row, len(points) :] > 2).all()
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_when_it_is_full_half_of_the_points_is_forgotten_and_the_rest_is_the_whole_model(dim):
+    points, values = walk(dim, steps=40, batch=5)
+    surrogate = Surrogate.start(points[0], values[0], 16)
+    for t, (x, y) in enumerate(zip(points[1:], values[1:], strict=True), 1):
         surrogate.update(x, y)
-    younger = Surrogate.start(points[2, :1], values[2, :1], 3)
-    for name in vars(surrogate):
-        getattr(surrogate, name)[1] = getattr(younger, name)[0]
-    before = {name: part.clone() for name, part in vars(surrogate).items()}
-    surrogate.update(points[3], values[3] - 100)
-    younger.update(points[3, 1:2], values[3, 1:2] - 100)
-    for name, part in vars(surrogate).items():
-        assert torch.equal(part[[0, 2]], before[name][[0, 2]]), name
-        torch.testing.assert_close(part[1], getattr(younger, name)[0], rtol=0, atol=1e-9)
+        assert (surrogate.count == (t + 1 if t < 16 else 9 + (t - 16) % 8)).all()
+        check_model(surrogate)
+        for row in range(5):
+            place, low = kept(surrogate, row)[0], values[: t + 1, row]
+            best = (place == points[low.argmin(), row]).all(-1)
+            assert best.any()  # it is never forgotten
+            assert (kept(surrogate, row)[1][best] + values[0, row] - low.min()).abs().max() < 1e-9
+            for known in place:
+                assert (points[: t + 1, row] == known).all(-1).any()
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_what_is_forgotten_is_what_a_pivoted_cholesky_factorization_leaves_over(dim):
+    """Each point that is kept is the one with the largest posterior variance given those chosen before it."""
+    points, values = walk(dim, steps=12, batch=4)
+    surrogate = Surrogate.start(points[0], values[0], 12)
+    for x, y in zip(points[1:12], values[1:12], strict=True):
+        surrogate.update(x, y)
+    before = surrogate.seen.clone()
+    surrogate.update(points[12], values[12])
+    for row in range(4):
+        chosen = [int(values[:12, row].argmin())]
+        while len(chosen) < 6:
+            known, all_points = before[row, chosen], before[row]
+            cross = kernel(all_points[None], known[None])[0]
+            inverse = (kernel(known[None], known[None])[0] + NOISE * torch.eye(len(chosen)).double()).inverse()
+            variance = 1 - (cross @ inverse * cross).sum(-1)
+            variance[chosen] = -torch.inf
+            chosen.append(int(variance.argmax()))
+        assert torch.equal(surrogate.seen[row, :6], before[row, chosen])
+        assert torch.equal(surrogate.seen[row, 6], points[12, row])
+
+
+def test_points_that_were_seen_twice_are_forgotten_first():
+    rng = np.random.default_rng(0)
+    places = torch.from_numpy(rng.uniform(-1, 1, (8, 1, 2)))
+    order = [0, 0, 1, 1, 2, 0, 3, 3, 4, 5, 5, 6, 7, 7, 7, 2]
+    surrogate = Surrogate.start(places[0], torch.zeros(1).double(), 16)
+    for k in order[1:]:
+        surrogate.update(places[k], torch.tensor([float(k)]).double())
+    surrogate.update(torch.full((1, 2), 0.99).double(), torch.ones(1).double())
+    found = kept(surrogate, 0)[0][:8]
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, places[:, 0].tolist()))
+
+
+def test_the_best_point_is_kept_among_its_neighbours():
+    x = torch.tensor([[0.1, 0.2]]).double()
+    surrogate = Surrogate.start(x, torch.ones(1).double(), 8)
+    for k in range(1, 40):  # a descent that converges
+        surrogate.update(x + 0.5**k, torch.tensor([2.0**-k]).double())
+        assert (kept(surrogate, 0)[0] == x + 0.5**k).all(-1).any()
+        assert kept(surrogate, 0)[1].min().item() + 1 == pytest.approx(2.0**-k, abs=1e-12)
+        check_model(surrogate)
+
+
+def test_while_it_is_not_full_its_capacity_changes_nothing():
+    points, values = walk(3, steps=15)
+    surrogates = [Surrogate.start(points[0], values[0], capacity) for capacity in (16, 40, CAPACITY)]
+    for x, y in zip(points[1:], values[1:], strict=True):
+        for surrogate in surrogates:
+            surrogate.update(x, y)
+        one, *others = surrogates
+        for other in others:
+            assert torch.equal(other.proposal, one.proposal)
+            torch.testing.assert_close(other.mean, one.mean, rtol=0, atol=1e-12)
+            torch.testing.assert_close(other.deviation, one.deviation, rtol=0, atol=1e-12)
+            torch.testing.assert_close(other.factor[:, :16, :16], one.factor, rtol=0, atol=1e-14)
+
+
+def test_a_thousand_points_take_no_more_memory_than_its_capacity():
+    points, values = walk(2, steps=1000, batch=2)
+    surrogate = Surrogate.start(points[0], values[0], 32)
+    sizes = {name: part.shape for name, part in vars(surrogate).items()}
+    held = surrogate.seen, surrogate.factor, surrogate.whitened
+    for x, y in zip(points[1:], values[1:], strict=True):
+        surrogate.update(x, y)
+        assert surrogate.count.max() <= 32
+    assert {name: part.shape for name, part in vars(surrogate).items()} == sizes
+    assert held[0] is surrogate.seen
+    assert held[1] is surrogate.factor
+    assert held[2] is surrogate.whitened
+    check_model(surrogate)
+    assert torch.equal(surrogate.low, values.amin(0) - values[0])
+
+
+def test_rows_that_are_full_at_different_times_forget_each_for_itself():
+    points, values = walk(2, steps=30, batch=3)
+    surrogate = Surrogate.start(points[0], values[0], 8)
+    alone = [Surrogate.start(points[0, i : i + 1], values[0, i : i + 1], 8) for i in range(3)]
+    for t in range(1, 31):
+        if t in (3, 14):  # the second begins anew
+            alone[1] = Surrogate.start(points[t, 1:2], values[t, 1:2], 8)
+            for name, part in vars(alone[1]).items():
+                getattr(surrogate, name)[1] = part[0]
+        surrogate.update(points[t], values[t])
+        for i, one in enumerate(alone):
+            one.update(points[t, i : i + 1], values[t, i : i + 1])
+            for name, part in vars(one).items():
+                torch.testing.assert_close(part[0], getattr(surrogate, name)[i], rtol=0, atol=1e-9, msg=name)
+    assert len(surrogate.count.unique()) > 1
+    check_model(surrogate)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1e-6, 0.0), (37.0, -5e5)])
+def test_what_is_forgotten_does_not_depend_on_the_scale_of_values(factor, shift):
+    points, values = walk(2, steps=60)
+    one, other = Surrogate.start(points[0], values[0], 16), Surrogate.start(points[0], factor * values[0] + shift, 16)
+    for x, y in zip(points[1:], values[1:], strict=True):
+        one.update(x, y)
+        other.update(x, factor * y + shift)
+        assert torch.equal(one.seen, other.seen)
+        assert torch.equal(one.proposal, other.proposal)
+        torch.testing.assert_close(one.mean, other.mean, rtol=0, atol=1e-7)

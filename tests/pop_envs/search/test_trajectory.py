@@ -292,9 +292,9 @@ def test_a_descent_without_a_value_is_lower_than_none():
 
 
 def test_rows_leave_and_go_on_each_for_itself():
-    together, alone = begun(), []
-    for i in range(12):
-        alone.append(Trajectory.start(*(part[i : i + 1] for part in (together.x, together.y, together.g))))
+    together = begun()
+    parts = together.x, together.y, together.g
+    alone = [Trajectory.start(*(part[i : i + 1] for part in parts)) for i in range(12)]
     rng = np.random.default_rng(5)
     for _ in range(15):
         what = torch.from_numpy(rng.integers(3, size=60))[:, None]

@@ -11,9 +11,9 @@ def mixing(request):
     return request.param
 
 
-def made(features=5, width=16, depth=2, heads=4, mixing=False):
+def made(features=5, width=16, depth=2, heads=4, mixing=False, window=None):
     torch.manual_seed(0)
-    return TrajectoryTransformer(features, width, depth, heads, mixing)
+    return TrajectoryTransformer(features, width, depth, heads, mixing, window)
 
 
 def close(a, b, atol=1e-5):
@@ -118,3 +118,56 @@ def test_padding_is_not_looked_at(mixing):
 def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="width=10 and heads=4"):
         TrajectoryTransformer(5, width=10, heads=4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(("window", "length"), [(1, 6), (2, 7), (5, 5), (5, 6), (5, 43), (16, 50), (30, 20)])
+def test_a_window_step_by_step_equals_the_whole_sequence(depth, window, length, mixing):
+    """The cache is a ring: far beyond its end the newest step has taken the place of the oldest many times."""
+    transformer, tokens = made(depth=depth, mixing=mixing, window=window), torch.randn(3, 2, length, 5)
+    cache = Cache(transformer, 3, 2, length)
+    assert [part.shape[2] for part in (*cache.keys, *cache.values)] == [min(window, length)] * 2 * depth
+    stepped = torch.stack([transformer.step(token, cache) for token in tokens.unbind(2)], 2)
+    close(stepped, transformer(tokens))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 7, 12])
+def test_a_window_over_all_steps_is_none(length, mixing):
+    tokens = torch.randn(2, 3, length, 5)
+    whole = made(mixing=mixing)(tokens)
+    for window in (length, length + 1, 10 * length):
+        assert torch.equal(made(mixing=mixing, window=window)(tokens), whole)
+
+
+@torch.no_grad()
+def test_a_window_has_the_same_weights():
+    assert list(made(window=3).state_dict()) == list(made().state_dict())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_token_reaches_as_far_as_the_window_in_each_layer(depth, mixing):
+    transformer, tokens = made(depth=depth, mixing=mixing, window=4), torch.randn(2, 3, 20, 5)
+    other = tokens.clone()
+    other[:, :, 5] += 1
+    moved = (transformer(other) - transformer(tokens)).abs().amax((0, 1, 3)) > 0
+    assert moved.nonzero()[:, 0].tolist() == list(range(5, 5 + 3 * depth + 1))
+
+
+@torch.no_grad()
+def test_one_layer_in_a_window_is_that_layer_on_the_windows_steps_alone(mixing):
+    transformer, tokens = made(depth=1, mixing=mixing, window=6), torch.randn(2, 3, 15, 5)
+    h = transformer(tokens)
+    for t in range(15):
+        close(h[:, :, t], transformer(tokens[:, :, max(0, t - 5) : t + 1])[:, :, -1])
+
+
+@torch.no_grad()
+def test_last_hidden_in_a_window_equals_that_of_the_unpadded(mixing):
+    transformer, length = made(mixing=mixing, window=3), torch.tensor([1, 4, 9, 2])
+    tokens = torch.randn(4, 11, 2, 5)
+    found = last_hidden(transformer, tokens, length)
+    for i, n in enumerate(length.tolist()):
+        close(found[i], transformer(tokens[i : i + 1, :n].transpose(1, 2))[0, :, -1])
