@@ -4,17 +4,17 @@ from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
 from pop_envs import POPTask
-from pop_envs.pop.tokens import SURROGATE, TIME, TRUST_REGION, Tokens, TokenSpace
+from pop_envs.pop.tokens import LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
 
 torch.set_num_threads(1)  # tensors this small are slower on several, and much slower on busy ones
 
 
 def made_tokens(num_features):
-    """Tokens of that many features, the last two of which are proposed actions."""
+    """Tokens of that many features, the last three of which are proposed actions."""
 
     class Made(Tokens):
-        features = (TIME, *map(str, range(num_features - 3)), SURROGATE, TRUST_REGION)
+        features = (TIME, *map(str, range(num_features - 4)), SURROGATE, TRUST_REGION, LOWEST)
 
         def __call__(self, run, step_rule, budget):
             raise NotImplementedError
@@ -25,11 +25,14 @@ def made_tokens(num_features):
     return Made()
 
 
-def made_policy(dim=2, num_features=7, head="mixture", seed=0, spread=0.1, **shape):
-    """A small policy whose weights are moved at random, for all of them to matter."""
+def made_policy(dim=2, head="mixture", seed=0, spread=0.1, tokens=None, **shape):
+    """A small policy whose weights are moved at random, for all of them to matter; of the tokens named, if any."""
     torch.manual_seed(seed)
     shape = {"width": 16, "depth": 2, "heads": 2, **shape}
-    observations, actions = TokenSpace(made_tokens(num_features), 50, (dim,)), spaces.Box(-1, 1, (dim,))
+    observations, actions = (
+        TokenSpace(TOKENS[tokens]() if tokens else made_tokens(8), 50, (dim,)),
+        spaces.Box(-1, 1, (dim,)),
+    )
     policy = TrajectoryPolicy(observations, actions, lambda _: 1e-3, head=head, **shape)
     with torch.no_grad():
         for weights in policy.parameters():

@@ -84,8 +84,8 @@ class Uniforms:
 
     def normal(self, n: int) -> Tensor:
         """Standard normal numbers (batch, n)."""
-        # Half a unit in the last place keeps the quantile of 0 finite.
-        return torch.special.ndtri(self.take(n) + 2.0**-54)
+        # Half a unit in the last place keeps the quantile of 0 finite, and rounds the largest number up to 1.
+        return torch.special.ndtri((self.take(n) + 2.0**-54).clamp(max=1 - 2.0**-53))
 
 
 class Prior(ABC):

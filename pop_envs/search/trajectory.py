@@ -207,10 +207,12 @@ class Trajectory:
         """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there."""
         assert self.trust_region is not None
         assert self.kept is not None
-        left = ~self.trust_region.leads_to(x)
+        lower = self.kept.y < self.trust_region.y
+        # What the kept one proposes is its own, though the present one might lead there too.
+        taken = lower & (x == self.kept.proposal).all(-1)
+        left = ~self.trust_region.leads_to(x) | taken
         if not left.any():
             return
-        lower = self.kept.y < self.trust_region.y
         resumed = left & lower & self.kept.leads_to(x)
         self.jumps = self.jumps + (left & ~resumed)
         present = _with_rows(self.trust_region, resumed, self.kept)

@@ -1,8 +1,10 @@
 import json
 import os
 import shlex
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import accumulate, product, takewhile
 from pathlib import Path
 
 import matplotlib.image
@@ -12,11 +14,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents.train
-from agents.train import _command, _environment, _seed_all, main, train
+from agents.train import _command, _environment, _seed_all, _vector_env, main, train
 from agents.training.callbacks import HISTORY, RolloutStatistics, WarmCosine
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import ValidationSet
-from agents.vec_env import GymnasiumVecEnv
 from pop_envs import POPTask
 from pop_envs.pop.step_rules import STEP_RULES
 from pop_optimizer.checkpoint import load_checkpoint
@@ -36,7 +37,8 @@ TINY = TrainConfig().changed(
     validate_every=60.0,
 )
 SEVERAL = {"dims": (2, 3), "mixing": False}  # an update has 8 functions of two coordinates or 4 of three
-METHODS = ["POP", "POP, sampled", "Adam", "random search"]
+METHODS = ["POP", "POP, sampled", "descent alone", "L-BFGS-B, restarted", "Adam", "random search"]
+SETS = {"gp": (6, 2), "wide": (6, 2), "plain": (24, 8)}  # budgets and dimensions that are validated in
 TAGS = {
     "rollout/return",
     "rollout/log10_step_size_mean",
@@ -47,7 +49,10 @@ TAGS = {
     "train/entropy_loss",
     "train/approx_kl",
     "train/explained_variance",
-    *(f"validation/{prior}_{figure}" for prior in ("gp", "wide") for figure in ("ni", "ni_adam", "log10_regret")),
+    *(
+        f"validation/{prior}_{measure}{whose}"
+        for prior, measure, whose in product(SETS, ("ni", "log10_regret", "solved"), ("", "_adam"))
+    ),
 }
 
 
@@ -55,7 +60,7 @@ TAGS = {
 def few_validation_functions():
     whole = ValidationSet.of
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValidationSet, "of", lambda prior, budget: whole(prior, budget, size=6))
+        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, 6, dim))
         yield
 
 
@@ -64,6 +69,34 @@ def trained(tmp_path_factory):
     """The configuration of a finished training, and its scores; its folder is not to be changed."""
     config = replace(TINY, out=tmp_path_factory.mktemp("runs"), validate_every=0.0)
     return config, train(config)
+
+
+def updates(config, functions=0):
+    """The functions, coordinates and budget of each update, from the part of a training that begins there."""
+    rng = np.random.default_rng(int(np.random.SeedSequence([config.seed, functions]).generate_state(3)[0]))
+    while True:
+        _, budget, dim = (
+            choices[rng.integers(len(choices))]
+            for choices in (config.priors or ("",), config.budgets or (config.task.budget,), config.dims)
+        )
+        rng.integers(2**31)  # the seed of its functions
+        share = config.batch_episodes * config.dims[0] * config.task.budget // (dim * budget)
+        yield share * config.episodes // config.batch_episodes, dim, budget
+
+
+def counts(config, until, begun=0):
+    """Functions after each update of the part that ends with the update that reaches so many."""
+    sums = accumulate((size * budget for size, _, budget in updates(config, begun)), initial=begun * config.task.budget)
+    reached = list(takewhile(lambda steps: steps < until * config.task.budget, sums))
+    following = reached[-1] + next(
+        size * b for k, (size, _, b) in enumerate(updates(config, begun)) if k == len(reached) - 1
+    )
+    return [steps // config.task.budget for steps in (*reached[1:], following)]
+
+
+def set_of(prior):
+    budget, dim = SETS[prior]
+    return ValidationSet.of(prior, budget, dim=dim)
 
 
 def weights_of(folder):
@@ -115,7 +148,8 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
     assert config.folder == config.out / "quick-4"
     assert (card.preset, card.seed, card.functions, card.dims) == ("quick", 4, 32, (2,))
     assert card.task == optimizer.task == config.task
-    assert card.policy == {"head": "mixture", "width": 8, "depth": 1, "heads": 2, "mixing": True}
+    assert card.policy == {"head": "options", "width": 8, "depth": 1, "heads": 2, "mixing": True, "window": 128}
+    assert (card.priors, card.budgets) == ((), ())
     assert card.prior["num_features"] == 96
     assert card.seconds > 0
     assert json.loads((config.folder / "card.json").read_text())["functions"] == 32
@@ -125,13 +159,28 @@ def test_a_training_leaves_a_checkpoint_with_its_card(trained):
 def test_a_training_in_several_dimensions(tmp_path):
     config = replace(TINY, **SEVERAL, out=tmp_path, functions=20)
     train(config)
+    reached = counts(config, 20)
     optimizer, card = load_checkpoint(config.folder)
-    assert (card.dims, card.functions, mixes(optimizer), card.policy["mixing"]) == ((2, 3), 20, False, False)
-    assert [entry["functions"] for entry in history_of(config.folder)] == [0, 20]
+    assert (card.dims, card.functions) == ((2, 3), reached[-1])
+    assert (mixes(optimizer), card.policy["mixing"]) == (False, False)
+    assert [entry["functions"] for entry in history_of(config.folder)] == [0, reached[-1]]
     events = events_of(config.folder)
-    steps = {tag: [event.step // 6 for event in events.Scalars(tag)] for tag in ("rollout/return", "rollout/return_3d")}
-    assert steps == {"rollout/return": [8, 20], "rollout/return_3d": [12]}
-    assert all(np.isfinite(event.value) for tag in steps for event in events.Scalars(tag))
+    for (size, dim, _), count in zip(updates(config), reached, strict=False):
+        (event,) = (e for e in events.Scalars("rollout/return" + ("_3d_6" if dim == 3 else "")) if e.step == 6 * count)
+        assert np.isfinite(event.value)
+        assert size == {2: 8, 3: 4}[dim]
+
+
+def test_a_training_of_several_priors_and_budgets(tmp_path):
+    config = replace(TINY, out=tmp_path, functions=40, priors=("wide", "plain"), budgets=(6, 12, 3))
+    train(config)
+    _, card = load_checkpoint(config.folder)
+    assert (card.priors, card.budgets, card.functions) == (("wide", "plain"), (6, 12, 3), counts(config, 40)[-1])
+    returns = {tag for tag in events_of(config.folder).Tags()["scalars"] if tag.startswith("rollout/return")}
+    names = {6: "", 12: "_2d_12", 3: "_2d_3"}
+    drawn = [budget for (*_, budget), _ in zip(updates(config), counts(config, 40), strict=False)]
+    assert returns == {f"rollout/return{names[budget]}" for budget in drawn}
+    assert len(returns) > 1
 
 
 def test_the_checkpoint_is_the_policy_that_was_judged(trained):
@@ -139,10 +188,11 @@ def test_the_checkpoint_is_the_policy_that_was_judged(trained):
     optimizer, _ = load_checkpoint(config.folder)
     for prior, by_method in scores.items():
         assert list(by_method) == METHODS
-        chosen = ValidationSet.of(prior, config.task.budget)
+        chosen = set_of(prior)
         assert by_method["POP"] == chosen.score(chosen.policy(optimizer, deterministic=True))
         assert by_method["POP, sampled"] == chosen.score(chosen.policy(optimizer))
         assert by_method["Adam"] == chosen.score(chosen.adam())
+        assert by_method["descent alone"] == chosen.score(chosen.descent())
 
 
 def test_tensorboard_shows_what_was_promised(trained):
@@ -167,7 +217,7 @@ def test_the_history_has_a_line_for_each_validation(trained):
     config, scores = trained
     history = history_of(config.folder)
     assert [entry["functions"] for entry in history] == [0, 8, 16, 24, 32]
-    assert history[-1]["gp"] == scores["gp"]["POP"]._asdict()
+    assert all(history[-1][prior] == scores[prior]["POP"]._asdict() for prior in SETS)
     seconds = [entry["seconds"] for entry in history]
     assert seconds == sorted(seconds)
 
@@ -184,10 +234,11 @@ def test_the_figure_shows_six_landscapes_with_paths(trained):
             assert (np.ptp(panel, -1) > 0.3).sum() > 20  # the path's colours
 
 
-def test_a_table_is_printed_at_the_end(tmp_path, capsys):
+def test_a_table_is_printed_at_the_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     train(replace(TINY, out=tmp_path, functions=8))
     printed = capsys.readouterr().out
-    for word in [*METHODS, "NI", "log10 regret", "gp", "wide", "8 functions in"]:
+    for word in [*METHODS, "NI", "log10 regret", "solved", "gp", "wide", "plain", "8 functions in"]:
         assert word in printed
 
 
@@ -217,26 +268,26 @@ def test_there_must_be_something_to_resume(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("changes", "counts"), [({}, [16, 16, 40]), (SEVERAL, [20, 20, 40])], ids=["one dimension", "several"]
-)
-def test_resuming_goes_on(tmp_path, changes, counts):
+@pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one dimension", "several"])
+def test_resuming_goes_on(tmp_path, changes):
     config = replace(TINY, out=tmp_path, functions=16, **changes)
     train(config)
     first, before = load_checkpoint(config.folder)[1], weights_of(config.folder)
     train(replace(config, functions=40, resume=True))
     second, after = load_checkpoint(config.folder)[1], weights_of(config.folder)
-    assert (first.functions, second.functions) == (counts[0], 40)
+    reached = counts(config, 16)[-1]
+    end = counts(config, 40, reached)[-1]
+    assert (first.functions, second.functions) == (reached, end)
     assert first.dims == second.dims == config.dims
     assert second.seconds > first.seconds
     history = history_of(config.folder)
-    assert [entry["functions"] for entry in history] == [0, *counts]
+    assert [entry["functions"] for entry in history] == [0, reached, reached, end]
     assert history[2]["seconds"] >= history[1]["seconds"]
     # It began with what was saved: the same policy has the same scores.
     assert history[2]["gp"] == history[1]["gp"]
     assert not all(torch.equal(after[name], before[name]) for name in after)
     functions = [event.value for event in events_of(config.folder).Scalars("time/functions")]
-    assert functions[-1] == 40
+    assert functions[-1] == end
 
 
 @pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one dimension", "several"])
@@ -251,7 +302,10 @@ def test_a_resumed_training_meets_new_functions(tmp_path, monkeypatch, changes):
     config = replace(TINY, out=tmp_path, functions=16, **changes)
     train(config)
     train(replace(config, functions=32, resume=True))
-    assert [obs.shape[:2] for obs in seen] == ([(8, 2), (4, 3), (8, 2), (8, 2), (4, 3)] if changes else [(8, 2)] * 4)
+    first = counts(config, 16)
+    second = counts(config, 32, first[-1])
+    drawn = [*zip(updates(config), first, strict=False), *zip(updates(config, first[-1]), second, strict=False)]
+    assert [obs.shape[:2] for obs in seen] == [(size, dim) for (size, dim, _), _ in drawn]
     starts = np.concatenate([obs[..., 1].ravel() for obs in seen])  # where the runs of each rollout began
     assert len(np.unique(starts)) == starts.size
 
@@ -266,32 +320,59 @@ def test_the_seeds_of_a_training_derive_from_its_own():
         states.append((torch.initial_seed(), int(np.random.get_state()[1][0])))  # noqa: NPY002
         env_seed, *others = np.random.SeedSequence([seed, functions]).generate_state(3).tolist()
         assert states[-1] == tuple(others)
-        alone = GymnasiumVecEnv(env.envs[0])
-        alone.seed(int(np.random.SeedSequence(env_seed).generate_state(2)[0]))
-        np.testing.assert_array_equal(alone.reset(), firsts[-1])
+        rng = np.random.default_rng(env_seed)
+        dim = [rng.integers(n) for n in (1, 1, 2)][-1]  # of one prior, one budget and two dimensions
+        alone = _vector_env(config, config.task, config.dims[dim])
+        np.testing.assert_array_equal(alone.reset(seed=int(rng.integers(2**31)))[0], firsts[-1])
     np.testing.assert_array_equal(firsts[0], firsts[1])
-    assert len(np.unique(np.stack(firsts), axis=0)) == len(set(states)) == 3
+    assert len({first.tobytes() for first in firsts}) == len(set(states)) == 3
 
 
 @pytest.mark.parametrize(
-    ("dims", "sizes"),
+    ("usual", "others", "sizes"),
     [
-        ((2,), [512]),
-        ((2, 2, 2, 8), [512, 512, 512, 128]),
-        ((2, 3, 5), [512, 340, 204]),  # 85 and 51 functions to a minibatch
-        ((8, 2), [512, 2048]),
-        ((1, 300), [512, 4]),  # one function to a minibatch at least
+        ((2, 50), [(2, 50), (8, 50), (3, 50), (5, 50)], [512, 128, 340, 204]),  # 85 and 51 functions to a minibatch
+        ((8, 7), [(8, 7), (2, 7)], [512, 2048]),
+        ((2, 50), [(2, 20), (2, 100), (8, 200), (32, 500)], [1280, 256, 32, 4]),  # one to a minibatch at least
+        ((1, 7), [(300, 7)], [4]),
     ],
 )
-def test_updates_of_more_coordinates_have_fewer_functions_in_as_many_minibatches(dims, sizes):
-    config = TrainConfig().changed(dims=dims, budget=7)
-    env = _environment(config)
-    assert [each.num_envs for each in env.envs] == sizes
-    assert [each.single_action_space.shape for each in env.envs] == [(dim,) for dim in dims]
-    assert {each.budget for each in env.envs} == {7}
-    assert all(size % (config.episodes // config.batch_episodes) == 0 for size in sizes)
-    if min(sizes) > 4:  # the entries of an update are about as many
-        assert all(0 <= 1 - size * dim / (512 * dims[0]) < 0.01 for size, dim in zip(sizes, dims, strict=True))
+def test_updates_of_more_coordinates_and_steps_have_fewer_functions_in_as_many_minibatches(usual, others, sizes):
+    config = TrainConfig().changed(dims=(usual[0],), budget=usual[1])
+    for (dim, budget), size in zip(others, sizes, strict=True):
+        env = _vector_env(config, replace(config.task, budget=budget), dim)
+        assert (env.num_envs, env.single_action_space.shape, env.budget) == (size, (dim,), budget)
+        assert size % (config.episodes // config.batch_episodes) == 0
+        if size > 4:  # the entries of an update are about as many
+            assert 0 <= 1 - size * dim * budget / (512 * usual[0] * usual[1]) < 0.01
+
+
+def test_priors_dimensions_and_budgets_are_drawn_for_each_update_as_often_as_they_are_named():
+    config = replace(TINY, priors=("gp", "plain", "plain"), dims=(2, 2, 2, 5), budgets=(3, 6))
+    env, drawn = _environment(config), []
+    _seed_all(config, env, 0)
+    for _ in range(240):
+        obs = env.reset()
+        task, dim = env.env.episodes.core.task, env.action_space.shape[0]
+        assert obs.shape[:2] == (env.num_envs, dim)
+        drawn.append((task.prior, dim, task.budget))
+        assert replace(task, prior="gp", budget=6) == TINY.task
+    expected = ({"gp": 80, "plain": 160}, {2: 180, 5: 60}, {3: 120, 6: 120})
+    for found, often in zip(zip(*drawn, strict=True), expected, strict=True):
+        assert Counter(found).keys() == often.keys()
+        assert all(abs(Counter(found)[name] - count) < 4 * (240 / 4) ** 0.5 for name, count in often.items())
+
+
+@pytest.mark.parametrize(
+    ("config", "choices"),
+    [
+        (TrainConfig(), (("wide",), (2,), (50,))),
+        (TrainConfig().changed(prior="gp", budget=9), (("gp",), (2,), (9,))),
+        (TrainConfig(priors=("gp", "plain"), dims=(3, 3, 4), budgets=(5,)), (("gp", "plain"), (3, 3, 4), (5,))),
+    ],
+)
+def test_updates_are_drawn_from_the_tasks_own_prior_and_budget_unless_there_are_more(config, choices):
+    assert config.choices() == choices
 
 
 @pytest.mark.parametrize(
@@ -304,11 +385,12 @@ def test_other_settings_are_not_resumed(trained, changes):
         train(config.changed(resume=True, **changes))
 
 
-@pytest.mark.parametrize(("changes", "counts"), [({}, [16, 32]), (SEVERAL, [12, 32])], ids=["one dimension", "several"])
-def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, changes, counts):
+@pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one dimension", "several"])
+def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, changes):
     config = replace(TINY, out=tmp_path / "my runs", **changes)
     command = interrupted(config, capsys)
-    assert load_checkpoint(config.folder)[1].functions == counts[0]
+    saved = counts(config, 32)[1]
+    assert load_checkpoint(config.folder)[1].functions == saved
     assert command[:4] == ["python", "-m", "agents.train", "quick"]
     resumed = []
     with monkeypatch.context() as patch:
@@ -317,7 +399,7 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch,
     assert resumed == [replace(config, resume=True)]
     main(command[3:])
     optimizer, card = load_checkpoint(config.folder)
-    assert (card.functions, card.dims) == (counts[1], config.dims)
+    assert (card.functions, card.dims) == (counts(config, 32, saved)[-1], config.dims)
     assert mixes(optimizer) == card.policy["mixing"] == config.mixing
 
 
@@ -327,6 +409,8 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch,
     [
         {},
         {"dims": (2, 2, 8)},
+        {"priors": (), "budgets": (50, 500), "window": 7},
+        {"priors": ("gp", "plain"), "budgets": ()},
         {"dims": (3,), "out": Path("my runs")},
         {"mixing": True},
         {"mixing": False},
@@ -342,9 +426,10 @@ def test_the_command_that_goes_on_stands_for_the_configuration(preset, changes, 
 
 
 def test_the_command_has_words_of_their_own_for_numbers_of_coordinates_and_booleans():
-    assert _command(TrainConfig()) == "python -m agents.train quick"
-    command = _command(TrainConfig(dims=(2, 2, 8), mixing=False))
-    assert command == "python -m agents.train quick --dims 2 2 8 --no-mixing"
+    quick = PRESETS["quick"][1]
+    assert _command(quick) == "python -m agents.train quick"
+    command = _command(replace(quick, priors=("gp", "plain"), dims=(2, 2, 8), budgets=(5, 50), mixing=False))
+    assert command == "python -m agents.train quick --priors gp plain --dims 2 2 8 --budgets 5 50 --no-mixing"
     assert _command(replace(PRESETS["paper"][1], mixing=True)) == "python -m agents.train paper --mixing"
 
 
@@ -378,10 +463,10 @@ def test_the_paper_preset_is_the_papers():
     assert (paper.head, paper.mixing) == ("gaussian", False)
 
 
-def test_the_preset_that_ships_mixes_coordinates_of_several_dimensions():
+def test_the_preset_that_ships_mixes_coordinates_and_meets_several_priors_dimensions_and_budgets():
     full = PRESETS["full"][1]
     assert full.mixing
-    assert len(set(full.dims)) > 1
+    assert all(len(set(choices)) > 1 for choices in full.choices())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["quick", "--help"], ["paper", "--help"]])
@@ -395,13 +480,14 @@ def test_help_is_given(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], TrainConfig()),
-        (["--seed", "3"], TrainConfig(seed=3)),
-        (["quick", "--no-resume"], TrainConfig()),
+        ([], PRESETS["quick"][1]),
+        (["--seed", "3"], replace(PRESETS["quick"][1], seed=3)),
+        (["quick", "--no-resume"], PRESETS["quick"][1]),
         (["paper", "--budget", "7"], PRESETS["paper"][1].changed(budget=7)),
         (["full", "--resume"], replace(PRESETS["full"][1], resume=True)),
         (["full", "--no-mixing"], replace(PRESETS["full"][1], mixing=False)),
-        (["--dims", "2", "2", "8", "--head", "free"], TrainConfig(dims=(2, 2, 8), head="free")),
+        (["--dims", "2", "2", "8", "--head", "free"], replace(PRESETS["quick"][1], dims=(2, 2, 8), head="free")),
+        (["--priors", "gp", "--budgets", "5", "9"], replace(PRESETS["quick"][1], priors=("gp",), budgets=(5, 9))),
     ],
 )
 def test_the_command_line_is_the_configuration(arguments, expected, monkeypatch):
@@ -505,10 +591,12 @@ def test_what_belongs_to_the_process_is_left_as_it_was(tmp_path):
         ({"clip": float("nan")}, "clip must be positive"),
         ({"episodes": 10, "batch_episodes": 4}, "episodes must be a multiple of batch_episodes, got 10 and 4"),
         ({"width": 10, "heads": 4}, "width must be a multiple of heads"),
-        ({"tokens": "paper"}, 'head="mixture" follows proposed actions: it needs tokens="full"'),
+        ({"budgets": (50, 0)}, "budgets must be a positive integer, got 0"),
+        ({"window": 0}, "window must be a positive integer"),
+        ({"tokens": "full"}, "head=\"options\" follows lowest-descent proposal, which tokens='full' lack"),
         (
-            {"tokens": "paper", "head": "unguided_jumps"},
-            'head="unguided_jumps" follows proposed actions: it needs tokens="full"',
+            {"tokens": "paper", "head": "mixture"},
+            "head=\"mixture\" follows surrogate proposal, trust-region proposal, which tokens='paper' lack",
         ),
     ],
 )
@@ -517,8 +605,8 @@ def test_bad_settings_are_refused(changes, message):
         TrainConfig().changed(**changes)
 
 
-def test_a_mixture_goes_with_any_step_rule():
-    for head in ("mixture", "unguided_jumps"):
+def test_heads_that_follow_proposals_go_with_any_step_rule():
+    for head in ("mixture", "unguided_jumps", "options"):
         for step_rule in STEP_RULES:
             assert TrainConfig().changed(head=head, step_rule=step_rule).task.step_rule == step_rule
 

@@ -1,16 +1,18 @@
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from agents.vec_env import AlternatingVecEnv, GymnasiumVecEnv
-from pop_envs import POPEnv, POPVectorEnv
+from agents.vec_env import DrawnVecEnv, GymnasiumVecEnv
+from pop_envs import GPPrior, POPEnv, POPVectorEnv
 
 NUM = 4
-TURNS = ((4, 2, 3), (3, 1, 2), (2, 3, 4))  # runs, coordinates and steps of the environments that take turns
+KINDS = ((4, 2, 3), (3, 1, 2), (2, 3, 4))  # runs, coordinates and steps of the environments that are drawn
+FIRST = (5, 2, 3)
 
 
 def make(**kwargs):
@@ -107,129 +109,165 @@ def test_it_needs_same_step_autoreset(mode):
         GymnasiumVecEnv(POPVectorEnv(2, autoreset_mode=mode))
 
 
-def envs_of(turns=TURNS, **kwargs):
-    """Environments of their own sizes, dimensions and budgets."""
+def env_of(kind, mode="Disabled", **kwargs):
+    """An environment of its own size, dimension and budget."""
+    num, dim, budget = kind
     kwargs = {"step_rule": "signed", "observation": "token", **kwargs}
-    return [POPVectorEnv(num, dim=dim, budget=budget, **kwargs) for num, dim, budget in turns]
+    return POPVectorEnv(num, dim=dim, budget=budget, autoreset_mode=mode, **kwargs)
 
 
-def episode(env, obs, seed):
-    """All that one episode tells, from its first observations on, under actions that the seed draws."""
-    rng, told, dones = np.random.default_rng(seed), [obs], np.zeros(1, dtype=bool)
-    while not dones.all():
-        actions = rng.uniform(-1, 1, (env.num_envs, *env.action_space.shape)).astype(np.float32)
-        obs, rewards, dones, infos = env.step(actions)
-        told.append((obs, rewards, dones, infos))
-    return told, obs
+class Drawing:
+    """A ``DrawnVecEnv`` of the kinds above, and what it drew: the kinds and the environments, in their order."""
 
+    def __init__(self, **kwargs):
+        self.kinds, self.drawn, self.kwargs = [], [], kwargs
+        self.first = env_of(FIRST, **kwargs)
+        self.env = DrawnVecEnv(self.first, self.draw)
 
-def rounds(env, count=2, turns=TURNS):
-    """Episodes by environment, of so many rounds; an episode's actions are its round's and environment's."""
-    obs, episodes = env.reset(), [[] for _ in turns]
-    for k in range(count):
-        for i in range(len(turns)):
-            told, obs = episode(env, obs, (k, i))
-            episodes[i].append(told)
-    return episodes
+    def draw(self, rng):
+        self.kinds.append(KINDS[rng.integers(len(KINDS))])
+        self.drawn.append(env_of(self.kinds[-1], **self.kwargs))
+        return self.drawn[-1]
+
+    def episodes(self, count, obs=None):
+        """All that so many episodes tell, each with its first observations, under actions that its number draws."""
+        obs, told = self.env.reset() if obs is None else obs, []
+        for k in range(count):
+            rng, episode, dones = np.random.default_rng(k), [obs], np.zeros(1, dtype=bool)
+            while not dones.all():
+                actions = rng.uniform(-1, 1, (self.env.num_envs, *self.env.action_space.shape)).astype(np.float32)
+                obs, rewards, dones, infos = self.env.step(actions)
+                episode.append((obs, rewards, dones, infos))
+            told.append(episode)
+        return told
 
 
 def check_same(one, other):
-    """Of two episodes all is the same but for the observations at the end, which may be another environment's."""
-    np.testing.assert_array_equal(one[0], other[0])
-    assert len(one) == len(other)
-    for (obs, rewards, dones, infos), expected in zip(one[1:], other[1:], strict=True):
-        if not dones.all():
-            np.testing.assert_array_equal(obs, expected[0])
-        np.testing.assert_array_equal(rewards, expected[1])
-        np.testing.assert_array_equal(dones, expected[2])
-        for info, as_expected in zip(infos, expected[3], strict=True):
-            assert info.keys() == as_expected.keys()
-            for key, value in info.items():
-                np.testing.assert_array_equal(value, as_expected[key], err_msg=key)
+    """Of two sequences of episodes all is the same."""
+    for episode, expected in zip(one, other, strict=True):
+        np.testing.assert_array_equal(episode[0], expected[0])
+        for (*arrays, infos), (*others, as_expected) in zip(episode[1:], expected[1:], strict=True):
+            for array, like in zip(arrays, others, strict=True):
+                np.testing.assert_array_equal(array, like)
+            for info, like in zip(infos, as_expected, strict=True):
+                assert info.keys() == like.keys()
+                for key, value in info.items():
+                    np.testing.assert_array_equal(value, like[key], err_msg=key)
 
 
-def test_environments_take_turns_an_episode_each():
-    envs = envs_of()
-    env = AlternatingVecEnv(envs)
+def test_before_the_first_reset_it_is_as_the_first_environment():
+    drawing = Drawing()
+    assert drawing.kinds == []
+    assert (drawing.env.num_envs, drawing.env.action_space.shape) == (5, (2,))
+    assert drawing.env.get_attr("budget") == [3] * 5
+
+
+def test_each_episode_is_one_of_an_environment_drawn_for_it():
+    drawing = Drawing()
+    env = drawing.env
     obs = env.reset()
-    for _ in range(2):
-        for turn, (num, dim, budget) in zip(envs, TURNS, strict=True):
-            for step in range(budget):
-                assert env.env is turn
-                assert env.num_envs == num
-                assert env.get_attr("budget") == [budget] * num
-                assert env.observation_space == turn.single_observation_space
-                assert env.action_space == turn.single_action_space
-                assert obs.shape == (num, *env.observation_space.shape) == (num, dim, 4)
-                assert (obs[..., 0] == np.float32(step / budget)).all()  # the time: it is begun at the beginning
-                obs, rewards, dones, infos = env.step(np.zeros((num, dim), np.float32))
-                assert rewards.shape == dones.shape == (num,)
-                assert dones.tolist() == [step == budget - 1] * num
-                assert len(infos) == num
-            assert [info["terminal_observation"].shape for info in infos] == [(dim, 4)] * num
+    for k in range(12):
+        assert len(drawing.kinds) == k + 1
+        num, dim, budget = drawing.kinds[k]
+        for step in range(budget):
+            assert env.env is drawing.drawn[k]
+            assert env.num_envs == num
+            assert env.get_attr("budget") == [budget] * num
+            assert env.observation_space == env.env.single_observation_space
+            assert env.action_space == env.env.single_action_space
+            assert obs.shape == (num, *env.observation_space.shape) == (num, dim, 4)
+            assert (obs[..., 0] == np.float32(step / budget)).all()  # the time: it is begun at the beginning
+            obs, rewards, dones, infos = env.step(np.zeros((num, dim), np.float32))
+            assert rewards.shape == dones.shape == (num,)
+            assert dones.tolist() == [step == budget - 1] * num
+            assert len(infos) == num
+    assert set(drawing.kinds) == set(KINDS)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_each_has_the_episodes_that_it_would_have_alone(number):
-    turns = TURNS[:number]
-    env = AlternatingVecEnv(envs_of(turns))
-    env.seed(7)
-    episodes = rounds(env, 3, turns)
-    derived = np.random.SeedSequence(7).generate_state(number)
-    assert len(np.unique(derived)) == number
-    for i, (alone, seed) in enumerate(zip(envs_of(turns), derived.tolist(), strict=True)):
-        alone = GymnasiumVecEnv(alone)
-        alone.seed(seed)
-        obs = alone.reset()
-        for k in range(3):
-            told, obs = episode(alone, obs, (k, i))
-            check_same(episodes[i][k], told)
+@pytest.mark.parametrize("mode", ["Disabled", "SameStep"])
+def test_each_has_the_episodes_and_infos_that_it_would_have_alone(mode):
+    drawing = Drawing(mode=mode)
+    drawing.env.seed(7)
+    episodes = drawing.episodes(6)
+    rng = np.random.default_rng(7)
+    for k, episode in enumerate(episodes):
+        assert drawing.kinds[k] == KINDS[rng.integers(3)]
+        alone = env_of(drawing.kinds[k])
+        obs, _ = alone.reset(seed=int(rng.integers(2**31)))
+        np.testing.assert_array_equal(episode[0], obs)
+        drawn, last = np.random.default_rng(k), len(episode) - 2
+        for t, (seen, rewards, dones, infos) in enumerate(episode[1:]):
+            actions = drawn.uniform(-1, 1, (alone.num_envs, *alone.single_action_space.shape)).astype(np.float32)
+            obs, expected, terminated, _, facts = alone.step(actions)
+            np.testing.assert_array_equal(rewards, expected.astype(np.float32))
+            np.testing.assert_array_equal(dones, terminated)
+            if t < last:
+                np.testing.assert_array_equal(seen, obs)
+                assert infos == [{}] * alone.num_envs
+                continue
+            for i, info in enumerate(infos):
+                np.testing.assert_array_equal(info["terminal_observation"], obs[i])
+                np.testing.assert_array_equal(info["best_x"], facts["best_x"][i])
+                assert info["best_value"] == facts["best_value"][i]
+                assert info["TimeLimit.truncated"] is False
 
 
-def test_the_same_seed_gives_the_same_sequence_of_turns():
-    env, other = AlternatingVecEnv(envs_of()), AlternatingVecEnv(envs_of())
-    env.reset()
-    for num, dim in [(4, 2)] * 3 + [(3, 1)]:  # broken off within the second turn
-        env.step(np.zeros((num, dim), np.float32))
-    for each in (env, other):
-        each.seed(5)
-    for one, same in zip(rounds(env), rounds(other), strict=True):
-        for k in range(2):
-            check_same(one[k], same[k])
-    env.seed(6)
-    for one, another in zip(rounds(env), rounds(other), strict=True):
-        assert all((a[0] != b[0]).any() for a, b in zip(one, another, strict=True))
+def test_without_autoreset_functions_are_drawn_for_its_own_episodes_only(monkeypatch):
+    drawn = []
+    build = GPPrior.build
+    monkeypatch.setattr(GPPrior, "build", lambda self, rows, dim: drawn.append(len(rows)) or build(self, rows, dim))
+    drawing = Drawing()
+    drawing.episodes(5)
+    assert drawn == [num for num, *_ in drawing.kinds] == [num for num, *_ in drawing.kinds[:6]]
+    drawn.clear()
+    Drawing(mode=AutoresetMode.SAME_STEP).episodes(5)
+    assert len(drawn) == 11
 
 
-def test_seeds_hold_for_one_reset_of_all_that_take_turns():
-    env = AlternatingVecEnv(envs_of())
-    env.seed(0)
-    first, second = rounds(env, 1), rounds(env, 1)
-    assert all((one[0][0] != other[0][0]).any() for one, other in zip(first, second, strict=True))
-    env.seed(0)
-    for one, again in zip(first, rounds(env, 1), strict=True):
-        check_same(one[0], again[0])
+def test_the_same_seed_gives_the_same_sequence():
+    one, other = Drawing(), Drawing()
+    one.env.reset()
+    one.env.step(np.zeros((one.env.num_envs, *one.env.action_space.shape), np.float32))  # broken off
+    for each in (one, other):
+        each.env.seed(5)
+    check_same(one.episodes(6), other.episodes(6))
+    assert one.kinds[1:] == other.kinds
+    another = Drawing()
+    another.env.seed(6)
+    another.episodes(6)
+    assert another.kinds != other.kinds
 
 
-def test_a_reset_gives_the_first_the_next_turn():
-    env = AlternatingVecEnv(envs_of())
-    env.reset()
-    for _ in range(3):
-        obs, *_ = env.step(np.zeros((4, 2), np.float32))
-    assert obs.shape == (3, 1, 4)
-    assert env.reset().shape == (4, 2, 4)
-    assert (env.num_envs, env.action_space.shape) == (4, (2,))
+def test_seeds_hold_for_one_reset_of_what_is_drawn():
+    drawing = Drawing()
+    drawing.env.seed(0)
+    first, second = drawing.episodes(6), drawing.episodes(6)
+    assert drawing.kinds[:7] != drawing.kinds[7:]
+    starts = np.concatenate([episode[0][..., 1].ravel() for episode in (*first, *second)])
+    assert len(np.unique(starts)) == starts.size
+    drawing.env.seed(0)
+    check_same(first, drawing.episodes(6))
 
 
-def test_all_that_take_turns_are_closed():
-    envs = envs_of()
-    AlternatingVecEnv(envs).close()
-    assert all(env.closed for env in envs)
+def test_options_reach_the_first_environment_that_is_drawn(monkeypatch):
+    told = []
+    reset = POPVectorEnv.reset
+    monkeypatch.setattr(
+        POPVectorEnv,
+        "reset",
+        lambda self, *, seed=None, options=None: told.append(options) or reset(self, seed=seed, options=options),
+    )
+    drawing = Drawing()
+    drawing.env.set_options({"a": 1})
+    drawing.episodes(2)
+    assert [options or None for options in told] == [{"a": 1}, None, None]
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_all_that_take_turns_need_same_step_autoreset(place):
-    envs = envs_of()
-    envs[place] = POPVectorEnv(2, autoreset_mode="NextStep")
-    with pytest.raises(ValueError, match="autoreset_mode SAME_STEP, got AutoresetMode"):
-        AlternatingVecEnv(envs)
+def test_what_is_no_longer_needed_is_closed():
+    drawing = Drawing()
+    drawing.env.reset()
+    assert drawing.first.closed
+    drawing.episodes(2)
+    assert [env.closed for env in drawing.drawn] == [True] * 3 + [False]
+    drawing.env.close()
+    assert drawing.drawn[-1].closed

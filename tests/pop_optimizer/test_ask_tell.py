@@ -6,7 +6,6 @@ from gymnasium.vector import AutoresetMode
 from pop_envs import BoxObjective, GPPrior, POPTask, POPVectorEnv
 from pop_envs.pop.core import Core
 from pop_envs.pop.step_rules import STEP_RULES
-from pop_envs.pop.tokens import TOKENS
 from pop_optimizer.ask_tell import POPPolicy, run
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
@@ -14,7 +13,7 @@ PRIOR = GPPrior(num_features=8)
 
 
 def pop_policy_of(policy_of, tokens="full", step_rule="signed", head="mixture", spread=0.1, seed=0):
-    network = policy_of(num_features=len(TOKENS[tokens].features), head=head, spread=spread, seed=seed)
+    network = policy_of(tokens=tokens, head=head, spread=spread, seed=seed)
     return POPPolicy(network.network, POPTask(step_rule=step_rule, tokens=tokens))
 
 
@@ -27,7 +26,7 @@ def functions_of(batch=5, dim=2, seed=0):
 @pytest.mark.parametrize("step_rule", list(STEP_RULES))
 @pytest.mark.parametrize(
     ("tokens", "head", "spread"),
-    [("paper", "gaussian", 0.1), ("full", "mixture", 0.1), ("full", "gaussian", 0.5)],  # the last clips actions
+    [("paper", "gaussian", 0.1), ("full", "mixture", 0.1), ("full", "gaussian", 0.5), ("options", "options", 0.5)],
 )
 def test_a_run_is_what_the_environment_does(policy_of, step_rule, tokens, head, spread):
     env = POPVectorEnv(
@@ -94,7 +93,7 @@ def test_the_trajectory_keeps_the_best_so_far(policy_of):
 @pytest.mark.parametrize("head", list(DISTRIBUTIONS))
 def test_the_generator_alone_decides_what_is_drawn(policy_of, head):
     functions, starts = functions_of()
-    policy = pop_policy_of(policy_of, head=head)
+    policy = pop_policy_of(policy_of, "options", head=head)
     state = torch.get_rng_state()
 
     def points(seed):

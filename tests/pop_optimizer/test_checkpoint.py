@@ -13,6 +13,7 @@ from safetensors.torch import load, save, save_file
 from pop_envs import POPTask
 from pop_envs.objectives.gp_prior import GPPrior
 from pop_envs.pop.rewards import LogGap
+from pop_envs.pop.tokens import TOKENS
 from pop_optimizer.checkpoint import (
     CARD,
     FORMAT,
@@ -56,15 +57,22 @@ def folder(checkpoint, tmp_path):
     [
         (head, tokens)
         for head in DISTRIBUTIONS
-        for tokens in ("paper", "full")
-        if tokens == "full" or not any(DISTRIBUTIONS[head].guided)
+        for tokens in TOKENS
+        if set(DISTRIBUTIONS[head].follows) <= set(TOKENS[tokens].features)
     ],
 )
 @pytest.mark.parametrize("mixing", [False, True])
 def test_a_round_trip_keeps_weights_and_card(tmp_path, card_of, head, tokens, mixing):
     shape = {"head": head, "width": 8, "depth": 2, "heads": 4, "mixing": mixing}
     task = POPTask(7, "wide", "log_gap", "signed", tokens)
-    card = card_of(policy=shape, task=task, dims=(2, 2, 8), validation={"gp": {"ni": 0.5}})
+    card = card_of(
+        policy=shape,
+        task=task,
+        dims=(2, 2, 8),
+        priors=("wide", "plain"),
+        budgets=(7, 20),
+        validation={"gp": {"ni": 0.5}},
+    )
     policy = saved(tmp_path / "new" / "folder", card)
     optimizer, loaded = load_checkpoint(tmp_path / "new" / "folder")
     assert loaded == card

@@ -1,3 +1,6 @@
+from functools import partial
+from itertools import cycle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -8,12 +11,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNorm
 
 from agents.pop.episodic_ppo import EpisodeRolloutBuffer, EpisodicPPO
 from agents.pop.policy import TrajectoryPolicy
-from agents.vec_env import AlternatingVecEnv, GymnasiumVecEnv
+from agents.vec_env import DrawnVecEnv, GymnasiumVecEnv
 from pop_envs import BoxObjective, GPPrior, POPEnv, POPVectorEnv
 
-TURNS = ((6, 2, 4), (4, 3, 5))  # runs, coordinates and steps of the environments that take turns
+TURNS = ((6, 2, 4), (4, 3, 5))  # runs, coordinates and steps of environments
 SMALL = {"width": 8, "depth": 1, "heads": 2}
 FULL = {"tokens": "full", "step_rule": "signed"}
+OPTIONS = {"tokens": "options", "step_rule": "quasi_newton"}
 
 
 def env_of(num_envs=6, **options):
@@ -22,7 +26,15 @@ def env_of(num_envs=6, **options):
 
 
 def alternating(turns=TURNS, **options):
-    return AlternatingVecEnv([env_of(num, dim=dim, budget=budget, **options).env for num, dim, budget in turns])
+    """Environments that take turns, an episode each, from the first on after each reset with a seed."""
+    made = [partial(env_of, num, dim=dim, budget=budget, **options) for num, dim, budget in turns]
+    turn = {}  # of a generator: a new one begins anew
+
+    def draw(rng):
+        turn.setdefault(rng, cycle(made))
+        return next(turn[rng])().env
+
+    return DrawnVecEnv(made[0]().env, draw)
 
 
 def model_of(env=None, head="gaussian", seed=0, mixing=False, **options):
@@ -70,6 +82,7 @@ def check_the_first_pass(model):
         ("mixture", {"tokens": "full"}),
         ("unguided_jumps", FULL),
         ("free", {}),
+        ("options", OPTIONS),
     ],
 )
 @pytest.mark.parametrize("mixing", [False, True])
@@ -365,7 +378,7 @@ def test_a_training_that_was_stopped_within_an_episode_goes_on():
     assert model.num_timesteps == 6 + 6 * 4
 
 
-def test_a_training_that_was_stopped_within_the_second_turn_goes_on_with_the_first(monkeypatch):
+def test_a_training_that_was_stopped_within_the_second_turn_goes_on_with_the_next(monkeypatch):
     model = model_of(alternating())
     shapes = scored(model, monkeypatch)
     model.learn(2 * ROUND, callback=Stop(6 * 4 + 4))

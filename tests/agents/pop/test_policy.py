@@ -7,7 +7,7 @@ from agents.pop.policy import TrajectoryPolicy
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
 HEADS = list(DISTRIBUTIONS)
-SURROGATE, TRUST_REGION = -2, -1  # features of the token that are actions
+SURROGATE, TRUST_REGION, LOWEST = -3, -2, -1  # features of the token that are actions
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "mixing"])
@@ -15,10 +15,10 @@ def mixing(request):
     return request.param
 
 
-def tokens_of(batch, steps, dim, features=7):
+def tokens_of(batch, steps, dim, features=8):
     torch.manual_seed(5)
     tokens = torch.randn(batch, steps, dim, features)
-    tokens[..., [SURROGATE, TRUST_REGION]] = torch.rand(batch, steps, dim, 2) * 2 - 1
+    tokens[..., [SURROGATE, TRUST_REGION, LOWEST]] = torch.rand(batch, steps, dim, 3) * 2 - 1
     return tokens
 
 
@@ -157,8 +157,9 @@ def test_an_untrained_mixture_that_jumps_goes_where_the_surrogate_says(policy_of
 @pytest.mark.parametrize("head", HEADS)
 def test_a_coordinate_changes_the_actions_of_others_only_where_they_mix(policy_of, head, mixing):
     policy, tokens = policy_of(3, head=head, mixing=mixing, spread=0.3), tokens_of(4, 6, 3)
-    # Whether a mixture steps or jumps is for all coordinates together: here it steps.
-    policy.network.action_net.weight.data[-1], policy.network.action_net.bias.data[-1] = 0.0, -1.0
+    # Whether a mixture steps or jumps is for all coordinates together: here it steps, and a choice jumps.
+    logits, decided = (slice(-3, None), torch.tensor([0.0, 0.0, 9.0])) if head == "options" else (-1, -1.0)
+    policy.network.action_net.weight.data[logits], policy.network.action_net.bias.data[logits] = 0.0, decided
     other = tokens.clone()
     other[:, 2:, 1] += 1
     (actions, *_), (changed, *_) = (played(policy, t, deterministic=True) for t in (tokens, other))
@@ -185,7 +186,8 @@ def test_a_saved_policy_acts_as_before(policy_of, tmp_path, mixing):
     policy, tokens = policy_of(width=8, heads=1, depth=1, mixing=mixing), tokens_of(2, 5, 2)
     policy.save(tmp_path / "policy.pt")
     loaded = TrajectoryPolicy.load(tmp_path / "policy.pt")
-    assert loaded.shape == policy.shape == {"head": "mixture", "width": 8, "depth": 1, "heads": 1, "mixing": mixing}
+    shape = {"head": "mixture", "width": 8, "depth": 1, "heads": 1, "mixing": mixing, "window": None}
+    assert loaded.shape == policy.shape == shape
     np.testing.assert_array_equal(predicted(loaded, tokens), predicted(policy, tokens))
 
 

@@ -5,7 +5,6 @@ import torch
 from agents.training.validation import ADAM, NUM_FUNCTIONS, ValidationSet
 from pop_envs import BoxObjective, POPTask, PriorFunctions
 from pop_envs.objectives.gp_prior import PRIORS, GPPrior
-from pop_envs.pop.tokens import TOKENS
 from pop_optimizer.ask_tell import POPPolicy
 
 
@@ -157,7 +156,7 @@ def test_the_starts_of_random_search_stay_where_they_are():
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_policys_runs_are_fixed_across_calls(policy_of, deterministic):
-    policy = policy_of(num_features=len(TOKENS["full"].features))
+    policy = policy_of(tokens="full")
     chosen, optimizer = set_of(), POPPolicy(policy.network, POPTask(step_rule="signed", tokens="full"))
     values = chosen.policy(optimizer, deterministic)
     torch.rand(5)

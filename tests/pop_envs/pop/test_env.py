@@ -18,8 +18,8 @@ from pop_envs.pop.step_rules import STEP_RULES, SignedStep
 from pop_envs.pop.tokens import TIME, FullTokens, Tokens
 
 OBSERVATIONS = ["trajectory", "token"]
-TOKENS = ["paper", "full"]
-FEATURES = {"paper": 4, "full": 30}
+TOKENS = ["paper", "full", "options"]
+FEATURES = {"paper": 4, "full": 30, "options": 39}
 
 
 def sphere(**kwargs):
@@ -42,7 +42,7 @@ def actions_for(envs, steps, seed=0):
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_both_checkers_have_nothing_to_say(observation, tokens):
     env = gym.make("POP-v0", observation=observation, tokens=tokens)
-    check_env(env.unwrapped, skip_render_check=observation == "token" or tokens == "full")
+    check_env(env.unwrapped, skip_render_check=observation == "token" or tokens != "paper")
     # SB3 advises against every box that is neither flat nor an image; flat it has no advice left.
     check_env_sb3(gym.wrappers.FlattenObservation(env))
     check_env_sb3(env, warn=False)
@@ -287,7 +287,7 @@ def test_the_documentation_lists_every_feature():
         ({"dim": 0}, "dim must be a positive integer"),
         ({"budget": -1}, "budget must be a positive integer"),
         ({"observation": "image"}, "observation must be one of 'trajectory', 'token', got 'image'"),
-        ({"tokens": "none"}, "tokens must be one of 'paper', 'full', got 'none'"),
+        ({"tokens": "none"}, "tokens must be one of 'paper', 'full', 'options', got 'none'"),
         ({"render_mode": "human"}, "render_mode must be one of 'rgb_array', got 'human'"),
         ({"objective": lambda x: x}, "wrap a function of your own in pop_envs.BoxObjective"),
         ({"objective": sphere(), "dim": 2}, "dim=2 contradicts the objective's 3"),

@@ -37,8 +37,8 @@ def test_log_gap_by_hand():
 
 
 def test_log_gap_pays_nothing_below_its_floor_or_below_the_reference():
-    paid = rewards([2.0, 1.0 + 1e-8, 1.0 + 1e-9, 0.5], LogGap(), 1.0, 1.0)
-    assert paid == pytest.approx([1 + 0.25 * 8, 0, 0.5], abs=1e-6)
+    paid = rewards([1.0, 1e-8, 1e-10, 1e-11, -0.5], LogGap(), 1.0, 0.0)
+    assert paid == pytest.approx([1 + 0.25 * 8, 0.25 * 2, 0, 0.5], abs=1e-6)
 
 
 @pytest.mark.parametrize("bad", [NAN, float("inf")])

@@ -16,6 +16,10 @@ def normal(*shape, seed=1):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
 
 
+def begun(g, first_step):
+    return QuasiNewton.start(g, torch.full_like(g[:, 0], first_step))
+
+
 def free(x):
     return torch.zeros_like(x, dtype=torch.bool)
 
@@ -26,25 +30,25 @@ def times(matrix, vector):
 
 def test_before_any_curvature_the_step_is_downhill_and_of_the_first_length():
     g = normal(5, 3)
-    p = QuasiNewton.start(g, 0.1).direction(g, free(g))
+    p = begun(g, 0.1).direction(g, free(g))
     torch.testing.assert_close(p, -0.1 * g / g.square().sum(-1, keepdim=True).sqrt())
 
 
 @pytest.mark.parametrize("scale", [1e-280, 1e-200, 1e-150, 1e100, 1e150])
 def test_the_first_length_is_free_of_the_gradients_size(scale):
     g = normal(5, 3)
-    expected = QuasiNewton.start(g, 0.1).direction(g, free(g))
-    torch.testing.assert_close(QuasiNewton.start(scale * g, 0.1).direction(scale * g, free(g)), expected)
+    expected = begun(g, 0.1).direction(g, free(g))
+    torch.testing.assert_close(begun(scale * g, 0.1).direction(scale * g, free(g)), expected)
 
 
 def test_a_gradient_of_nothing_leads_nowhere():
     g = torch.zeros(2, 3).double()
-    assert (QuasiNewton.start(g, 0.1).direction(g, free(g)) == 0).all()
+    assert (begun(g, 0.1).direction(g, free(g)) == 0).all()
 
 
 @pytest.mark.parametrize(("dim", "pairs"), [(1, 6), (3, 6), (4, 8), (10, 20), (40, 20)])
 def test_more_pairs_are_kept_in_more_dimensions(dim, pairs):
-    newton = QuasiNewton.start(normal(2, dim), 0.1)
+    newton = begun(normal(2, dim), 0.1)
     assert newton.s.shape == newton.z.shape == (2, pairs, dim)
     assert newton.rho.shape == (2, pairs)
 
@@ -53,7 +57,7 @@ def test_more_pairs_are_kept_in_more_dimensions(dim, pairs):
 def test_conjugate_pairs_of_a_quadratic_give_newtons_direction(dim):
     hessian = spd(4, dim)
     moves = torch.linalg.inv(torch.linalg.cholesky(hessian)).mT  # columns are conjugate: M^T H M = 1
-    newton = QuasiNewton.start(normal(4, dim), 0.1)
+    newton = begun(normal(4, dim), 0.1)
     for i in range(dim):
         newton.update(moves[..., i], times(hessian, moves[..., i]))
     g = normal(4, dim, seed=2)
@@ -64,12 +68,12 @@ def test_conjugate_pairs_of_a_quadratic_give_newtons_direction(dim):
 def test_two_loops_equal_the_dense_bfgs_update(count):
     dim = 4
     hessian = spd(1, dim)[0].numpy()
-    newton = QuasiNewton.start(normal(1, dim), 0.1)
+    newton = begun(normal(1, dim), 0.1)
     pairs = [(s, hessian @ s) for s in np.random.default_rng(3).normal(size=(count, dim))]
     for s, z in pairs:
         newton.update(torch.from_numpy(s)[None], torch.from_numpy(z)[None])
     s, z = pairs[-1]
-    inverse = np.eye(dim) * (s @ s) / (s @ z)
+    inverse = np.eye(dim) * np.sqrt((s @ s) / (z @ z))
     for s, z in pairs[-memory(dim) :]:  # Nocedal & Wright, eq. 6.17
         v = np.eye(dim) - np.outer(z, s) / (s @ z)
         inverse = v.T @ inverse @ v + np.outer(s, s) / (s @ z)
@@ -77,15 +81,23 @@ def test_two_loops_equal_the_dense_bfgs_update(count):
     np.testing.assert_allclose(newton.direction(g, free(g))[0], -inverse @ g[0].numpy(), rtol=1e-10)
 
 
-def test_where_nothing_was_learned_the_scale_is_the_longer_step_of_barzilai_and_borwein():
-    newton = QuasiNewton.start(normal(1, 3), 0.1)
+def test_where_nothing_was_learned_the_scale_is_between_the_steps_of_barzilai_and_borwein():
+    newton = begun(normal(1, 3), 0.1)
     newton.update(torch.tensor([[1.0, 0.0, 0.0]]).double(), torch.tensor([[2.0, 1.0, 0.0]]).double())
     g = torch.tensor([[0.0, 0.0, 1.0]]).double()  # across the move and the change of the gradient
-    assert newton.direction(g, free(g)).tolist() == [[0.0, 0.0, -1 / 2]]  # the shorter one is 2/5
+    longer, shorter = 1 / 2, 2 / 5
+    expected = torch.tensor([[0.0, 0.0, -((longer * shorter) ** 0.5)]]).double()
+    torch.testing.assert_close(newton.direction(g, free(g)), expected)
+
+
+def test_each_row_has_a_first_length_of_its_own():
+    g, lengths = normal(3, 4), torch.tensor([0.1, 0.0, 7.0]).double()
+    p = QuasiNewton.start(g, lengths).direction(g, free(g))
+    torch.testing.assert_close(torch.linalg.vector_norm(p, dim=-1), lengths)
 
 
 def test_the_newest_pair_is_reproduced_and_the_direction_descends():
-    newton = QuasiNewton.start(normal(8, 5), 0.1)
+    newton = begun(normal(8, 5), 0.1)
     for k in range(3 * memory(5)):  # each pair from another quadratic
         s = normal(8, 5, seed=10 + k)
         z = times(spd(8, 5, seed=k), s)
@@ -98,7 +110,7 @@ def test_the_newest_pair_is_reproduced_and_the_direction_descends():
 @pytest.mark.parametrize("z", [[-1.0, 0.5], [0.0, 0.0], [0.0, 1.0], [float("nan"), 1.0]])
 def test_pairs_without_positive_curvature_are_skipped(z):
     g = normal(1, 2)
-    newton = QuasiNewton.start(g, 0.1)
+    newton = begun(g, 0.1)
     newton.update(torch.tensor([[0.3, 0.1]]).double(), torch.tensor([[0.2, 0.4]]).double())
     before = newton.direction(g, free(g))
     newton.update(torch.tensor([[1.0, 0.0]]).double(), torch.tensor([z]).double())
@@ -107,7 +119,7 @@ def test_pairs_without_positive_curvature_are_skipped(z):
 
 def test_rows_are_independent():
     hessian = spd(6, 3)
-    batch = QuasiNewton.start(normal(6, 3), 0.1)
+    batch = begun(normal(6, 3), 0.1)
     alone = [QuasiNewton.start(normal(6, 3)[i : i + 1], 0.1) for i in range(6)]
     g = normal(6, 3, seed=9)
     for k in range(9):
@@ -124,7 +136,7 @@ def test_rows_are_independent():
 @pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e-150, 1e-100, 1e100])
 def test_gradients_of_any_size_keep_the_direction_finite(scale):
     g = normal(4, 3) * scale
-    newton = QuasiNewton.start(g, 0.1)
+    newton = begun(g, 0.1)
     for k in range(3):
         s = normal(4, 3, seed=k)
         newton.update(s, s * scale)
@@ -133,7 +145,7 @@ def test_gradients_of_any_size_keep_the_direction_finite(scale):
 
 def test_fixed_coordinates_stay_and_the_others_still_descend():
     hessian = spd(5, 4)
-    newton = QuasiNewton.start(normal(5, 4), 0.1)
+    newton = begun(normal(5, 4), 0.1)
     for k in range(4):
         s = normal(5, 4, seed=k)
         newton.update(s, times(hessian, s))
@@ -146,12 +158,12 @@ def test_fixed_coordinates_stay_and_the_others_still_descend():
 
 def test_restarted_rows_begin_anew_and_the_others_go_on():
     hessian, g = spd(2, 3), normal(2, 3, seed=8)
-    newton = QuasiNewton.start(normal(2, 3), 0.1)
+    newton = begun(normal(2, 3), 0.1)
     for k in range(3):
         s = normal(2, 3, seed=k)
         newton.update(s, times(hessian, s))
     before = newton.direction(g, free(g))
-    newton.restart(torch.tensor([True, False]), g, 0.2)
+    newton.restart(torch.tensor([True, False]), g, torch.full((2,), 0.2).double())
     after = newton.direction(g, free(g))
-    torch.testing.assert_close(after[0], QuasiNewton.start(g, 0.2).direction(g, free(g))[0])
+    torch.testing.assert_close(after[0], begun(g, 0.2).direction(g, free(g))[0])
     assert torch.equal(after[1], before[1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pop_envs.objectives.plain_prior import PlainPrior
 from pop_envs.search.surrogate import Surrogate
 from pop_envs.search.trajectory import Trajectory
 
@@ -173,3 +174,157 @@ def test_a_start_without_a_value_leaves_the_surrogate_free_of_scale(factor, shif
     for changed, plain in zip(surrogates(factor, shift), surrogates(), strict=True):
         assert torch.equal(changed.proposal, plain.proposal)
         torch.testing.assert_close(changed.mean, plain.mean, rtol=0, atol=1e-6)
+
+
+VALLEYS = PlainPrior(shares=(0.0, 1.0, 0.0, 0.0)).sample(60, 3, np.random.default_rng(0))
+
+
+def begun(functions=VALLEYS, seed=1):
+    x = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (len(functions), functions.dim)))
+    return Trajectory.start(x, *functions.value_and_grad(x))
+
+
+def go(run, x, functions=VALLEYS):
+    run.update(torch.zeros_like(x), x, *functions.value_and_grad(x))
+
+
+def descend(run, steps, functions=VALLEYS):
+    """Steps of the present descent; its proposals."""
+    proposals = []
+    for _ in range(steps):
+        proposals.append(run.trust_region.proposal)
+        go(run, proposals[-1], functions)
+    return torch.stack(proposals)
+
+
+def worst_corner(run, functions=VALLEYS):
+    """For each run the worst corner of the box that no descent of it leads to, and where there is one."""
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * functions.dim)
+    near = [d.leads_to(c.expand_as(run.x)) for c in corners for d in (run.trust_region, run.kept)]
+    near = torch.stack(near, -1).unflatten(-1, (len(corners), 2)).any(-1)
+    return corners[functions.values_on(corners).masked_fill(near, -torch.inf).argmax(-1)], ~near.all(-1)
+
+
+def tensors(descent):
+    """All that a descent knows, by name."""
+    own = {name: value for name, value in vars(descent).items() if name != "curvature"}
+    return own | vars(descent.curvature)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9])
+@pytest.mark.parametrize("away", [1, 3, 5])
+def test_a_descent_that_was_left_is_gone_on_with_bit_for_bit_when_its_proposal_is_taken(steps, away):
+    stayed, strayed = begun(), begun()
+    descend(stayed, steps)
+    descend(strayed, steps)
+    left, followed = strayed.trust_region.y, torch.ones(60, dtype=torch.bool)
+    for k in range(away):  # to one corner, and later to another
+        x, found = worst_corner(strayed)
+        jump = followed & found if k in (0, 2) else torch.zeros_like(found)
+        followed = jump if k == 0 else followed
+        go(strayed, torch.where(jump[:, None], x, strayed.trust_region.proposal))
+    assert torch.equal(strayed.jumps > 0, followed)
+    worse = followed & (strayed.trust_region.y > left)
+    assert worse.sum() >= 6
+    lowest = strayed.lowest_descent
+    assert torch.equal(lowest.proposal[worse], stayed.trust_region.proposal[worse])
+    assert torch.equal(lowest.predicted_reduction[worse], stayed.trust_region.predicted_reduction[worse])
+    assert not torch.isclose(strayed.trust_region.proposal[worse], stayed.trust_region.proposal[worse]).all(-1).any()
+    go(strayed, torch.where(worse[:, None], lowest.proposal, strayed.trust_region.proposal))
+    jumps = strayed.jumps
+    descend(stayed, 1)
+    for _ in range(12):
+        here, there = tensors(strayed.trust_region), tensors(stayed.trust_region)
+        for name, value in here.items():
+            # What precedes a restart is switched off, wherever it lies in memory.
+            assert torch.equal(value[worse], there[name][worse]), name
+        descend(strayed, 1)
+        descend(stayed, 1)
+    assert torch.equal(strayed.jumps, jumps)  # to go on with a descent is to leave for none
+    assert torch.equal(strayed.best_y[worse], stayed.best_y[worse])
+
+
+def test_the_lowest_of_the_descents_that_were_left_is_kept():
+    def descents(run):
+        kept, present = run.kept, run.trust_region
+        lowest = kept if torch.equal(run.lowest_descent.proposal, kept.proposal) else present
+        assert torch.equal(run.lowest_descent.proposal, lowest.proposal)
+        assert torch.equal(run.lowest_descent.predicted_reduction, lowest.predicted_reduction)
+        return kept.x.item(), present.x.item(), lowest.x.item()
+
+    # On a line, uphill everywhere: it proposes to go a little further down, half way to the wall or by a fifth.
+    run, uphill = Trajectory.start(row(-0.98), torch.tensor([5.0]).double(), row(1.0)), row(1.0)
+    assert descents(run)[1:] == (-0.98, -0.98)
+    for x, y, kept, present, lowest, jumps, since_best in (
+        (0.9, 6.0, -0.98, 0.9, -0.98, 1, 1),
+        (-0.1, 5.5, -0.98, -0.1, -0.98, 2, 2),  # what was left is lost: it is higher than what is kept
+        (0.9, 1.0, -0.98, 0.9, 0.9, 3, 0),  # the present one is the lowest
+        (-0.1, 9.0, 0.9, -0.1, 0.9, 4, 1),  # and is kept in the other's place
+        (0.7, 2.0, 0.9, 0.9, 0.9, 4, 2),  # gone on with as it proposed, in vain
+        (-0.99, 8.0, 0.9, -0.99, 0.9, 5, 3),  # the first one's proposal, which is lost
+    ):
+        assert not run.trust_region.leads_to(row(x)).item()
+        run.update(row(0.0), row(x), torch.tensor([y], dtype=torch.float64), uphill)
+        assert descents(run) == pytest.approx((kept, present, lowest))
+        assert (run.jumps.item(), run.since_best.item()) == (jumps, since_best)
+    assert run.trust_region.outcome.item() == -1
+
+
+def test_a_descent_that_is_followed_is_left_for_nothing():
+    run = begun()
+    for k in range(1, 8):
+        descend(run, 1)
+        assert (run.jumps == 0).all()
+        higher = run.trust_region.outcome == 0
+        assert (run.since_best[higher] > 0).all()
+        assert (run.since_best[~higher] == 0).all()
+        assert torch.equal(run.lowest_descent.proposal, run.trust_region.proposal)
+        assert torch.equal(run.kept.accepts, torch.zeros(60).double()), k  # it is still the start
+
+
+def test_a_descent_without_a_value_is_lower_than_none():
+    run = Trajectory.start(row(0.0), torch.tensor([NAN]).double(), row(NAN))
+    run.update(row(0.0), row(0.9), torch.tensor([7.0]).double(), row(1.0))
+    assert run.trust_region.x.item() == 0.9
+    assert torch.equal(run.lowest_descent.proposal, run.trust_region.proposal)
+    run.update(row(0.0), row(-0.3), torch.tensor([NAN]).double(), row(NAN))
+    assert run.lowest_descent.proposal.item() == pytest.approx(0.7)
+
+
+def test_rows_leave_and_go_on_each_for_itself():
+    together, alone = begun(), []
+    for i in range(12):
+        alone.append(Trajectory.start(*(part[i : i + 1] for part in (together.x, together.y, together.g))))
+    rng = np.random.default_rng(5)
+    for _ in range(15):
+        what = torch.from_numpy(rng.integers(3, size=60))[:, None]
+        x = torch.where(what == 0, together.lowest_descent.proposal, together.trust_region.proposal)
+        x = torch.where(what == 2, torch.from_numpy(rng.uniform(-1, 1, (60, 3))), x)
+        go(together, x)
+        for i, run in enumerate(alone):
+            go(run, x[i : i + 1], VALLEYS.rows(torch.tensor([i])))
+            for name in ("jumps", "since_best"):
+                assert torch.equal(getattr(run, name)[0], getattr(together, name)[i]), name
+            torch.testing.assert_close(run.lowest_descent.proposal[0], together.lowest_descent.proposal[i])
+            torch.testing.assert_close(run.kept.y[0], together.kept.y[i])
+    assert together.jumps.max() > 2
+
+
+def test_put_replaces_kept_descents_too():
+    whole, part, untouched, two = begun(), begun(VALLEYS.rows(torch.arange(2)), seed=2), begun(), torch.arange(2)
+    for run, functions in ((whole, VALLEYS), (untouched, VALLEYS), (part, VALLEYS.rows(two))):
+        descend(run, 6, functions)
+        go(run, worst_corner(run, functions)[0], functions)
+    index, others = torch.tensor([7, 3]), torch.tensor([i for i in range(60) if i not in (3, 7)])
+    whole.put(index, part)
+    for name, value in tensors(whole.kept).items():
+        assert torch.equal(value[index], tensors(part.kept)[name]), name
+        assert torch.equal(value[others], tensors(untouched.kept)[name][others]), name
+    for name in ("jumps", "since_best"):
+        assert torch.equal(getattr(whole, name)[index], getattr(part, name))
+    assert torch.equal(whole.lowest_descent.proposal[index], part.lowest_descent.proposal)
+    functions = VALLEYS.rows(torch.arange(60))
+    functions.put(index, VALLEYS.rows(two))
+    go(whole, whole.lowest_descent.proposal, functions)
+    go(part, part.lowest_descent.proposal, VALLEYS.rows(two))
+    torch.testing.assert_close(whole.trust_region.proposal[index], part.trust_region.proposal)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pop_envs.objectives.gp_prior import GPPrior, WidePrior
-from pop_envs.search.trust_region import FAR, NEAR, TrustRegion
+from pop_envs.search.trust_region import TrustRegion
 
 
 def quadratic(batch=40, dim=3, seed=0, reach=0.7):
@@ -69,47 +69,89 @@ def test_minima_at_walls_are_reached_exactly():
     assert stationary.all(1).double().mean() > 0.95
 
 
-def test_outcomes():
-    def slope(x):
-        return x[:, 0], torch.tensor([[1.0, 0.0]]).double().expand_as(x)
+def slope(x):
+    return x.sum(-1), torch.ones_like(x)
 
-    x = torch.zeros(1, 2).double()
-    descent = TrustRegion.start(x, *slope(x), first_step=0.2)
+
+def one(*entries):
+    return torch.tensor([entries], dtype=torch.float64)
+
+
+def test_outcomes():
+    x = one(0.0, 0.0)
+    descent = TrustRegion.start(x, *slope(x), far=False)
     assert descent.outcome.item() == -1
-    torch.testing.assert_close(descent.proposal, torch.tensor([[-0.2, 0.0]]).double())
-    assert descent.predicted_reduction.item() == pytest.approx(0.2)
+    torch.testing.assert_close(descent.proposal, one(-0.2, -0.2))
+    assert descent.predicted_reduction.item() == pytest.approx(0.4)
     descent.update(descent.proposal, *slope(descent.proposal), always(x))
     assert descent.outcome.item() == 1
-    # No curvature was seen: it extrapolates, four times as far.
-    torch.testing.assert_close(descent.proposal, torch.tensor([[-1.0, 0.0]]).double())
+    # No curvature was seen: it extrapolates, and would go four times as far if the region did not end at three.
+    torch.testing.assert_close(descent.proposal, one(-0.8, -0.8))
     y, g = slope(descent.proposal)
     descent.update(descent.proposal, y + 9, g, always(x))
     assert descent.outcome.item() == 0
-    torch.testing.assert_close(descent.x, torch.tensor([[-0.2, 0.0]]).double())
-    torch.testing.assert_close(descent.proposal, torch.tensor([[-0.4, 0.0]]).double())  # as at first
+    torch.testing.assert_close(descent.x, one(-0.2, -0.2))
+    torch.testing.assert_close(descent.proposal, one(-0.4, -0.4))  # as at first
     descent.update(descent.proposal, y + 9, g, always(x))
-    torch.testing.assert_close(descent.proposal, torch.tensor([[-0.3, 0.0]]).double())  # half as far
-    away = torch.tensor([[0.9, 0.9]]).double()
-    descent = TrustRegion.start(x, *slope(x), first_step=0.2)
+    torch.testing.assert_close(descent.proposal, one(-0.3, -0.3))  # half as far
+    away = one(0.9, 0.9)
+    descent = TrustRegion.start(x, *slope(x), far=False)
     descent.update(away, *slope(away), always(x))
     assert descent.outcome.item() == -1
     assert torch.equal(descent.x, away)
-    torch.testing.assert_close(descent.proposal, torch.tensor([[0.9 - NEAR, 0.9]]).double())
+    torch.testing.assert_close(descent.proposal, one(0.7, 0.7))
 
 
-@pytest.mark.parametrize(("options", "length"), [({}, FAR), ({"first_step": NEAR}, NEAR), ({"first_step": 0.1}, 0.1)])
-def test_first_steps_have_their_length_downhill(options, length):
-    x, g = torch.zeros(1, 2).double(), torch.tensor([[3.0, -4.0]]).double()
-    proposal = TrustRegion.start(x, x[:, 0], g, **options).proposal
-    torch.testing.assert_close(proposal, torch.tensor([[-0.6 * length, 0.8 * length]]).double())
+def test_accepted_points_are_counted_since_the_start_and_rejected_ones_since_the_last_accepted():
+    x = one(0.8, 0.8)
+    descent = TrustRegion.start(x, *slope(x))
+    counts = [(descent.accepts.item(), descent.rejects.item())]
+    for worse in (0, 9, 9, 0, 9):
+        y, g = slope(descent.proposal)
+        descent.update(descent.proposal, y + worse, g, always(x))
+        counts.append((descent.accepts.item(), descent.rejects.item()))
+    assert counts == [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+    away = -descent.x.sign()
+    descent.update(away, *slope(away), always(x))
+    assert (descent.accepts.item(), descent.rejects.item()) == (0, 0)
 
 
-def test_the_first_step_after_a_restart_has_its_length_downhill():
-    x, away = torch.zeros(1, 2).double(), torch.tensor([[0.5, -0.5]]).double()
-    descent = TrustRegion.start(x, x[:, 0], torch.tensor([[3.0, -4.0]]).double(), first_step=0.01)
-    descent.update(away, x[:, 0], torch.tensor([[-8.0, 6.0]]).double(), always(x))
-    assert descent.outcome.item() == -1
-    torch.testing.assert_close(descent.proposal, torch.tensor([[0.5 + 0.8 * NEAR, -0.5 - 0.6 * NEAR]]).double())
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e140])
+def test_the_first_step_goes_half_way_to_the_walls_downhill_of_each_coordinate(scale):
+    x, g = one(0.6, 0.6, -0.2, 0.3, 1.0, -1.0, 1.0), scale * one(2.0, -1e-9, 5.0, 0.0, -3.0, 4.0, 1.0)
+    proposal = TrustRegion.start(x, x[:, 0], g).proposal
+    torch.testing.assert_close(proposal, one(-0.2, 0.8, -0.6, 0.3, 1.0, -1.0, 0.0), rtol=0, atol=1e-15)
+
+
+def test_after_a_first_step_that_was_rejected_the_next_is_along_the_steepest_descent():
+    x, g = one(0.0, 0.0), one(3.0, -4.0)
+    descent = TrustRegion.start(x, x[:, 0], g)
+    torch.testing.assert_close(descent.proposal, one(-0.5, 0.5))
+    descent.update(descent.proposal, x[:, 0] + 1, g, always(x))
+    torch.testing.assert_close(descent.proposal, 0.25 * one(-0.75, 1.0))  # its largest entry is half as long
+
+
+@pytest.mark.parametrize("dim", [1, 2, 9])
+def test_descents_that_are_sent_somewhere_begin_with_a_fifth_in_the_root_mean_square_along_the_steepest_descent(dim):
+    g = torch.from_numpy(np.random.default_rng(0).normal(size=(20, dim)))
+    x = torch.zeros_like(g)
+    expected = -0.2 * g / g.square().mean(-1, keepdim=True).sqrt()
+    torch.testing.assert_close(TrustRegion.start(x, x[:, 0], g, far=False).proposal, expected)
+    for far in (False, True):  # after a restart, however it began: at the walls, where it went no further
+        descent = TrustRegion.start(x + 0.99, x[:, 0], x - 1, far=far)
+        descent.update(x, x[:, 0], g, always(x))
+        assert (descent.outcome == -1).all()
+        torch.testing.assert_close(descent.proposal, expected)
+
+
+def test_a_proposal_leads_as_far_again_in_any_direction_as_its_step_is_long():
+    x = one(0.0, 0.0)
+    descent = TrustRegion.start(x, *slope(x))  # proposes (-0.5, -0.5), half a width away
+    for point, near in (((-0.5, -0.5), True), ((0.5, -0.5), True), ((0.4, 0.5), True), ((0.51, 0.5), False)):
+        assert descent.leads_to(one(*point)).item() is near
+        descent.update(one(*point), *slope(one(*point)), always(x))
+        assert (descent.outcome.item() != -1) is near
+        descent = TrustRegion.start(x, *slope(x))
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-6, 1e140])
@@ -126,7 +168,7 @@ def test_the_size_of_the_gradients_changes_no_step(scale):
 
 def test_a_restart_at_a_point_that_is_no_better_is_gone_on_from_too():
     evaluate, _, x = quadratic(batch=1, dim=2)
-    descent = TrustRegion.start(x, *evaluate(x), first_step=0.01)
+    descent = TrustRegion.start(x, *evaluate(x), far=False)
     away = -x.sign()
     y, g = evaluate(away)
     descent.update(away, y + 1000, g, always(x))

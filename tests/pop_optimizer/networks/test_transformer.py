@@ -46,7 +46,7 @@ def test_a_block_is_attention_written_out(mixing):
     if mixing:
         up = up + sum(normed[:, d] for d in range(4))[:, None] / 4 @ block.mix.weight.T
     expected = middle + block.down(torch.nn.functional.gelu(up, approximate="tanh"))
-    close(block(h), expected)
+    close(block(h, None), expected)
 
 
 @pytest.mark.parametrize("changed", [0, 4, 9])
