@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -17,7 +17,7 @@ from pop_envs.objectives.gp_prior import PRIORS
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import load_checkpoint
 
-_DESCRIPTION = "Evaluates policies on validation functions of both priors."
+_DESCRIPTION = "Evaluates policies on validation functions of the priors."
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Evaluation:
 
     Attributes:
         checkpoints: Checkpoint folders.
+        priors: Names of the priors.
         size: Validation functions of each prior.
         first: How many of them to leave out: a choice is better checked on functions that it was not made on.
         dim: Their coordinates.
@@ -33,6 +34,7 @@ class Evaluation:
     """
 
     checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    priors: tuple[Literal[*PRIORS], ...] = tuple(PRIORS)  # type: ignore[valid-type]
     size: int = 1024
     first: int = 0
     dim: int = 2
@@ -85,7 +87,7 @@ def main() -> None:
     with command(console):
         policies = {str(folder): load_checkpoint(folder)[0] for folder in evaluation.checkpoints}
         scores: dict[str, dict[str, Score]] = {}
-        for prior in PRIORS:
+        for prior in evaluation.priors:
             chosen = ValidationSet.of(prior, evaluation.budget, evaluation.size, evaluation.dim, evaluation.first)
             scores[prior] = yardsticks(chosen)
             for name, policy in policies.items():

@@ -140,12 +140,13 @@ PRESETS = {
         "The policy that ships: three quarters of an hour on one core.",
         TrainConfig(
             preset="full",
-            functions=300_000,
+            functions=350_000,
             minutes=240.0,
             priors=("wide", "wide", "plain"),
-            dims=(2, 2, 2, 8, 8, 32),
+            dims=(2, 2, 2, 4, 8, 8, 16, 32),
             budgets=(50, 50, 50, 50, 20, 100, 200, 500),
-            learning_rate=5e-4,
+            learning_rate=7e-4,
+            validate_every=3.0,
         ),
     ),
 }

@@ -23,7 +23,8 @@ class PlainFunctions(FunctionBatch):
     With the offset ``o = H (x - target)``, H a product of reflections, or ``o = x - target``:
 
     - a bowl: ``sum_i scale_i^2 |o_i|^(2 power)``;
-    - a valley: ``sum_i o_i^2 + stiffness^2 sum_i linked_i (o_{i+1} - slope_i o_i - bend_i o_i^2)^2``, as Rosenbrock's;
+    - a valley, as Rosenbrock's: ``sum_i scale_i o_i^2 + stiffness^2 sum_i linked_i (o_{i+1} - slope_i o_i - bend_i
+      o_i^2)^2``;
     - a regression through a link function: ``mean_j (phi(w_j . x) - phi(w_j . target))^2``;
     - a fit of a curve, a sum of terms ``a psi(b s)`` with ``a = x_{2k}`` and ``b = rate_k exp(spread x_{2k+1})``, to
       its values for the target at ``s`` in (0, 1].
@@ -111,9 +112,10 @@ def _valley(f: PlainFunctions, x: Tensor) -> tuple[Tensor, Tensor]:
     slope, bend = f.slope[:, None, :-1], f.bend[:, None, :-1]
     stiffness = (f.stiffness.square() * f.linked[:, :-1])[:, None]
     side = following - slope * here - bend * here.square()
-    value = offset.square().sum(-1) + (stiffness * side.square()).sum(-1)
+    floor = f.scale[:, None] * offset
+    value = (floor * offset).sum(-1) + (stiffness * side.square()).sum(-1)
     push = 2 * stiffness * side
-    pull = 2 * offset
+    pull = 2 * floor
     pull[..., 1:] += push
     pull[..., :-1] -= push * (slope + 2 * bend * here)
     return value, _reflected(f.axes.flip(1), pull)
@@ -188,7 +190,7 @@ class PlainPrior(Prior):
         shares: Of bowls, valleys, regressions and fits of curves.
         target: Range of the minimizer's coordinates.
         p_rotated: Probability that the axes of a bowl or valley are not the coordinates.
-        condition: Range, log-uniform, of the condition number of bowls.
+        condition: Range, log-uniform, of the condition number of bowls; of valleys' floors its root.
         p_quartic: Probability that a bowl is flat at its minimum.
         bend: Range, log-uniform, of the curvature of valleys, to either side.
         slope: Range of their slopes.
@@ -200,18 +202,18 @@ class PlainPrior(Prior):
         spread: Range of that.
     """
 
-    shares: tuple[float, float, float, float] = (0.25, 0.35, 0.2, 0.2)
+    shares: tuple[float, float, float, float] = (0.15, 0.4, 0.2, 0.25)
     target: Range = (-0.8, 0.8)
     p_rotated: float = 0.3
-    condition: Range = (1.0, 1e6)
-    p_quartic: float = 0.15
-    bend: Range = (0.3, 8.0)
+    condition: Range = (1.0, 1e8)
+    p_quartic: float = 0.2
+    bend: Range = (0.5, 20.0)
     slope: Range = (-2.0, 2.0)
-    stiffness: Range = (1.0, 30.0)
+    stiffness: Range = (1.0, 200.0)
     p_pairs: float = 0.3
-    column_scale: Range = (0.03, 3.0)
-    rate: Range = (1.0, 8.0)
-    spread: Range = (0.3, 1.5)
+    column_scale: Range = (0.03, 6.0)
+    rate: Range = (1.0, 12.0)
+    spread: Range = (0.3, 3.0)
 
     def num_uniforms(self, dim: int) -> int:
         """See ``Prior``."""
