@@ -131,9 +131,10 @@ def _regression(f: PlainFunctions, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _link(z: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
-    """A sigmoid, an exponential or a bent line of ``z``, as ``shape`` says, and its slope."""
-    tanh, exponential, root = z.tanh(), z.clamp(max=20).exp(), (1 + z.square()).sqrt()
-    values = (tanh, exponential, z + root)
+    """A sigmoid, an exponential, straight on from 20, or a bent line of ``z``, as ``shape`` says, and its slope."""
+    curved = z.clamp(max=20)
+    tanh, exponential, root = z.tanh(), curved.exp(), (1 + z.square()).sqrt()
+    values = (tanh, exponential * (1 + (z - curved)), z + root)
     slopes = (1 - tanh.square(), exponential, 1 + z / root)
     return _chosen(values, shape), _chosen(slopes, shape)
 
