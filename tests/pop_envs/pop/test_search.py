@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pop_envs.pop.search import Search
 from pop_envs.objectives.plain_prior import PlainPrior
+from pop_envs.pop.search import Search
 from pop_envs.pop.step_rules import STEP_RULES, GradientStep, QuasiNewtonStep, SignedStep
 from pop_envs.pop.tokens import LOWEST, SURROGATE, TRUST_REGION, FullTokens, OptionTokens, PaperTokens
 from pop_envs.search.trust_region import TrustRegion
