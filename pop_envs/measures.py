@@ -36,13 +36,13 @@ def solved(y0: ArrayLike, y_best: ArrayLike, f_min: ArrayLike, tau: float) -> ND
     Moré and Wild, Benchmarking derivative-free optimization algorithms, SIAM Journal on Optimization 20(1).
 
     Args:
-        y0: Value at the start.
-        y_best: Best value found.
+        y0: Value at the start; infinite where the start has no finite value.
+        y_best: Best value found; infinite where no finite value was found, which solves nothing.
         f_min: Global minimum.
         tau: Accuracy.
     """
     y0, y_best, f_min = (np.asarray(a, dtype=np.float64) for a in (y0, y_best, f_min))
-    return np.asarray(y_best - f_min <= tau * (y0 - f_min))
+    return np.asarray((y_best - f_min <= tau * (y0 - f_min)) & np.isfinite(y_best))
 
 
 def log10_regret(y_best: ArrayLike, f_min: ArrayLike, f_ref: ArrayLike, floor: float = REGRET_FLOOR) -> Array:
