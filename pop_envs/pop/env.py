@@ -101,14 +101,36 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     | 28  | `surrogate proposal`         | The action that leads to the surrogate's proposal             | [-1, 1]  |
     | 29  | `trust-region proposal`      | The action that leads to the trust region's proposal          | [-1, 1]  |
 
+    `tokens="options"` has these instead of features 28 and 29, for policies that choose between going on with the
+    present descent, going on with the lowest one, and a jump. Counts $n$ are $\ln(1 + n) / \ln 500$; falls are logs as
+    above, but over the range of values so far.
+
+    | Num | Feature                      | Meaning                                                       | Range    |
+    |-----|------------------------------|---------------------------------------------------------------|----------|
+    | 28  | `log steps left`             | Count of the steps that are left                              | [0, 2]   |
+    | 29  | `log relative reduction`     | Log of the fall predicted for the trust region's proposal     | [-2, 2]  |
+    | 30  | `log relative gap`           | Log of the trust region's best value minus $\min y$           | [0, 2]   |
+    | 31  | `log lowest reduction`       | Log of the fall predicted for the lowest descent's proposal   | [-2, 2]  |
+    | 32  | `log accepts`                | Count of points that the present descent has accepted         | [0, 2]   |
+    | 33  | `log rejects`                | Count of points that it has rejected since                    | [0, 2]   |
+    | 34  | `log since best`             | Count of steps since $\min y$ fell                            | [0, 2]   |
+    | 35  | `log jumps`                  | Count of descents that were left for new ones                 | [0, 2]   |
+    | 36  | `surrogate proposal`         | The action that leads to the surrogate's proposal             | [-1, 1]  |
+    | 37  | `trust-region proposal`      | The action that leads to the trust region's proposal          | [-1, 1]  |
+    | 38  | `lowest-descent proposal`    | The action that leads to the lowest descent's proposal        | [-1, 1]  |
+
     The trust region is that of a descent by limited-memory BFGS, which goes along with the run and makes a
     proposal. A point near the proposal is accepted or rejected; from a point far from it the descent is restarted.
+    The lowest of the descents that were left is kept, and gone on with where a step leads to its proposal: the lowest
+    descent is this one or the present one. An action that is equal, in single precision and in all coordinates, to one
+    that the token proposes leads to what is proposed exactly, even closer than the smallest step.
 
     The surrogate is a Gaussian process, fitted to the values seen. Its candidates are 64 spread-out points of the
     box, of which the start is one, and its proposal is the candidate that most probably improves on $\min y$ by one
     deviation of the process, the unit of posterior mean and deviation. The action goes to a proposal that lies behind
     off the wall ahead; eq. 4, whose walls do not reflect, gets as far as its signs allow. The surrogate keeps a matrix
-    of `budget + 1` rows and columns for each run. The space, a `TokenSpace`, names the features.
+    of at most 256 rows and columns for each run: of more points it forgets the half that the others tell most about.
+    The space, a `TokenSpace`, names the features.
 
     ## Rewards
 
@@ -117,7 +139,7 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
 
     - `reward="improvement"`: $r_t = \max(0, y^*_{t-1} - y_t) / \sigma_f$ (eq. 6 of POP);
     - `reward="log_gap"`: the same, but at most 1, plus $\frac{1}{4} (d(y^*_{t-1}) - d(y^*_t))$ with
-      $d(y) = \log_{10} \max(10^{-8}, (y - f_{ref}) / \sigma_f)$, which pays for every digit alike.
+      $d(y) = \log_{10} \max(10^{-10}, (y - f_{ref}) / \sigma_f)$, which pays for every digit alike.
 
     A step that does not improve costs nothing.
 
@@ -165,12 +187,12 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     |---------------|-----------------------------|-----------------|--------------------------------------------------|
     | `dim`         | `int`                       | `2`             | Number of coordinates; the objective's if given  |
     | `budget`      | `int`                       | `50`            | Number of steps $T$; the start is not counted    |
-    | `prior`       | `str`, `Prior`              | `"gp"`          | `"gp"` (eq. 8-10), `"wide"` or one of your own   |
+    | `prior`       | `str`, `Prior`              | `"gp"`          | `"gp"` (eq. 8-10), `"wide"`, `"plain"` or own     |
     | `objective`   | `Objective`                 | `None`          | A fixed objective, instead of the prior          |
     | `reward`      | `str`, `Reward`             | `"improvement"` | `"improvement"`, `"log_gap"` or your own         |
     | `step_rule`   | `str`, `StepRule`           | `"gradient"`    | `"gradient"`, `"signed"`, `"quasi_newton"`, own  |
     | `observation` | `str`                       | `"trajectory"`  | `"trajectory"` or `"token"`                      |
-    | `tokens`      | `str`, `Tokens`             | `"paper"`       | `"paper"`, `"full"` or your own                  |
+    | `tokens`      | `str`, `Tokens`             | `"paper"`       | `"paper"`, `"full"`, `"options"` or your own     |
     | `render_mode` | `str`                       | `None`          | `"rgb_array"`: contour, path and value curve     |
 
     `POPVectorEnv`, which `gymnasium.make_vec` gives, takes `num_envs`, `autoreset_mode` and `device` as well.

@@ -25,12 +25,24 @@ def test_scores_are_those_of_the_validation_set(checkpoint):
 def test_the_command_prints_each_policy_on_each_prior(checkpoint, monkeypatch, capsys):
     printed = evaluated(monkeypatch, capsys, checkpoint, "--size", 6, "--budget", 5, "--dim", 3)
     rows = [line for line in printed.splitlines() if "│" in line]
-    assert len(rows) == 2 * 4
-    assert sum("sampled" in row for row in rows) == 2
+    assert len(rows) == 3 * 6
+    assert sum("sampled" in row for row in rows) == 3
     optimizer, _ = load_checkpoint(checkpoint)
     chosen = ValidationSet.of("wide", 5, 6, 3)
     score = scores_of("POP", optimizer, chosen)["POP"]
     assert any(f"{score.ni:.3f} ± {score.ni_error:.3f}" in row for row in rows)
+
+
+def test_chosen_priors_alone_are_evaluated(checkpoint, monkeypatch, capsys):
+    printed = evaluated(monkeypatch, capsys, checkpoint, "--size", 3, "--budget", 4, "--priors", "plain")
+    rows = [line for line in printed.splitlines() if "│" in line]
+    assert len(rows) == 6
+    assert "solved to 1e-06" in printed
+    assert "plain" in rows[0]
+    chosen = ValidationSet.of("plain", 4, 3, 2)
+    score = chosen.score(chosen.descent())
+    (row,) = (row for row in rows if "descent alone" in row)
+    assert f"{100 * score.solved:.1f} ± {100 * score.solved_error:.1f}" in row
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path, monkeypatch, capsys):
