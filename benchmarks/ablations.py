@@ -72,7 +72,7 @@ VARIANTS = (
     Variant("head", "free", {"head": "free"}),
     Variant("head", "gaussian", {"head": "gaussian"}),
     Variant("tokens", "paper", {"tokens": "paper", "head": "free"}),  # they carry no proposed actions
-    Variant("prior", "gp", {"prior": "gp"}),  # eq. 8
+    Variant("prior", "gp", {"priors": ("gp",)}),  # eq. 8
     Variant("mixing", "unmixed", {"mixing": False}),
     Variant("dimensions", "2-only", {"dims": (2,)}),
     Variant("network", "depth-2", {"depth": 2}),
