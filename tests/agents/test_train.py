@@ -11,11 +11,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents.train
 from agents.train import _command, _environment, _seed_all, _vector_env, main, train
-from agents.training.callbacks import HISTORY, RolloutStatistics, WarmCosine
+from agents.training import callbacks
+from agents.training.callbacks import HISTORY, RolloutStatistics, WarmCosine, draw_paths
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import ValidationSet
 from pop_envs import POPTask
@@ -58,9 +60,11 @@ TAGS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def few_validation_functions():
+    """And no pictures of the paths on them, which take longer than the trainings."""
     whole = ValidationSet.of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, 6, dim))
+        patch.setattr(callbacks, "draw_paths", lambda *_: Figure(figsize=(1, 1)))
         yield
 
 
@@ -68,7 +72,9 @@ def few_validation_functions():
 def trained(tmp_path_factory):
     """The configuration of a finished training, and its scores; its folder is not to be changed."""
     config = replace(TINY, out=tmp_path_factory.mktemp("runs"), validate_every=0.0)
-    return config, train(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "draw_paths", draw_paths)
+        return config, train(config)
 
 
 def updates(config, functions=0):

@@ -29,6 +29,7 @@ from benchmarks.ablations import (
     run,
     summary,
 )
+from pop_envs.objectives.gp_prior import PRIORS
 from pop_optimizer.checkpoint import load_checkpoint
 
 NAMES = ("as-shipped", "free")
@@ -38,9 +39,11 @@ NAMES = ("as-shipped", "free")
 def small_trainings():
     """A tiny base and trainings of 24 functions, and no pictures of their paths."""
     whole = ValidationSet.of
-    base = BASE.changed(dims=(2,), budget=4, width=8, depth=1, heads=2, episodes=8, batch_episodes=4, epochs=1)
+    base = BASE.changed(
+        priors=(), dims=(2,), budgets=(), budget=4, width=8, depth=1, heads=2, episodes=8, batch_episodes=4, epochs=1
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, size, dim))
+        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, min(size, 8), dim))
         patch.setattr(ablations, "BASE", base)
         patch.setattr(ablations, "ENDLESS", 24)
         patch.setattr(callbacks, "draw_paths", lambda *_: Figure(figsize=(1, 1)))
@@ -91,6 +94,8 @@ def test_variants_are_the_base_and_one_thing_at_a_time():
     assert [variant.name for variant in VARIANTS if len(variant.changes) > 1] == ["paper"]
     free, paper = (next(v.changes for v in VARIANTS if v.name == name) for name in ("free", "paper"))
     assert paper == {**free, "tokens": "paper"}  # what it is to be compared with
+    (gp,) = (v for v in VARIANTS if v.group == "prior")
+    assert BASE.changed(**gp.changes).choices()[0] == ("gp",)
     # Groups stand together.
     groups = [variant.group for variant in VARIANTS]
     assert len(dict.fromkeys(groups)) == 1 + sum(a != b for a, b in pairwise(groups))
@@ -103,8 +108,8 @@ def test_one_row_per_variant_and_seed_with_the_checkpoints_scores(finished):
     for row in results.to_dict("records"):
         optimizer, card = load_checkpoint(study.out / f"{row['variant']}-{row['seed']}")
         assert (card.preset, card.seed, card.functions) == (row["variant"], row["seed"], row["functions"])
-        assert card.policy["head"] == ("free" if row["variant"] == "free" else "mixture")
-        for prior, dim in product(("gp", "wide"), (2, 8)):
+        assert card.policy["head"] == ("free" if row["variant"] == "free" else "options")
+        for prior, dim in product(PRIORS, (2, 8)):
             chosen = ValidationSet.of(prior, 4, 8, dim)
             score = chosen.score(chosen.policy(optimizer, deterministic=True))
             assert row[f"{prior}_{dim}d_ni"] == score.ni
@@ -119,7 +124,7 @@ def test_a_training_leaves_its_learning_curve_and_prints_into_its_own_log(finish
         folder = study.out / f"{name}-1"
         curve = [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
         assert [entry["functions"] for entry in curve] == [0, 24]
-        assert {"gp", "wide", "seconds"} <= set(curve[-1])
+        assert {*PRIORS, "seconds"} <= set(curve[-1])
         assert "Training in" in (folder / "train.log").read_text()
 
 
@@ -241,6 +246,9 @@ def test_means_and_standard_deviations_are_over_seeds():
         "wide_8d_ni": [0.0, 0.1, 0.2, 0.3],
         "wide_8d_log10_regret": [-3.0, -3.0, -4.0, -6.0],
     }
+    measures |= {
+        name.replace("wide", "plain"): [n - 1 for n in values] for name, values in measures.items() if "wide" in name
+    }
     results = pd.DataFrame(rows).assign(**measures)
     table = over_seeds(results)
     assert list(table.index) == [("head", "free"), ("base", "as-shipped")]  # in the order of the results
@@ -251,12 +259,13 @@ def test_means_and_standard_deviations_are_over_seeds():
             assert table[column, "std"].iloc[i] == pytest.approx(np.std(values, ddof=1))
     text = summary(results, Study(seeds=(0, 1)))
     low, high = text.split("## 2-D")[1].split("## 8-D")
-    assert "| head: free | 0.600 ± 0.141 | -1.50 ± 0.71 | 0.150 ± 0.071 | -4.00 ± 0.00 | 2,000 ± 1,414 |" in low
-    assert "| head: free | 0.500 ± 0.141 | -0.50 ± 0.71 | 0.050 ± 0.071 | -3.00 ± 0.00 | 2,000 ± 1,414 |" in high
+    assert "| head: free | 0.600 ± 0.141 | -1.50 ± 0.71 | 0.150 ± 0.071 | -4.00 ± 0.00 | -0.850 ± 0.071 |" in low
+    assert "| head: free | 0.500 ± 0.141 | -0.50 ± 0.71 | 0.050 ± 0.071 | -3.00 ± 0.00 | -0.950 ± 0.071 |" in high
+    assert low.count("| -5.00 ± 0.00 | 2,000 ± 1,414 |") == high.count("| -4.00 ± 0.00 | 2,000 ± 1,414 |") == 1
     assert "| as-shipped | 0.900 ± 0.000 | -3.25 ± 0.35 |" in text
     # One seed has no deviation.
     one = summary(results[results["seed"] == 0], Study(seeds=(0,)))
-    assert "| head: free | 0.500 | -1.00 | 0.100 | -4.00 | 1,000 |" in one
+    assert "| head: free | 0.500 | -1.00 | 0.100 | -4.00 | -0.900 | -5.00 | 1,000 |" in one
 
 
 def test_the_figure_has_a_row_per_variant(made):
@@ -284,8 +293,8 @@ def test_without_the_base_the_figure_has_no_line_for_it(made):
         assert {line.get_label() for line in panel.get_lines()} == {"one seed", "mean"}
 
 
-def test_the_report_is_written_and_fits_a_terminal(made, tmp_path, capsys):
-    report(made, Study(out=tmp_path), Console(file=sys.stdout, width=80))
+def test_the_report_is_written_and_fits_a_terminal_of_a_hundred_columns(made, tmp_path, capsys):
+    report(made, Study(out=tmp_path), Console(file=sys.stdout, width=100))
     assert (tmp_path / "ablations.md").read_text() == summary(made, Study())
     assert (tmp_path / "ablations.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out

@@ -8,7 +8,13 @@ from benchmarks.curves import draw, history, main
 
 def entry(functions, ni):
     score = {"ni": ni, "ni_error": 0.01, "log10_regret": -4.0, "log10_regret_error": 0.1}
-    return {"gp": score, "wide": {**score, "ni": ni / 2}, "functions": functions, "seconds": float(functions)}
+    return {
+        "gp": score,
+        "wide": {**score, "ni": ni / 2},
+        "plain": {**score, "ni": ni / 4},
+        "functions": functions,
+        "seconds": float(functions),
+    }
 
 
 def written(folder, *entries):
@@ -22,6 +28,7 @@ def test_history_is_one_row_per_validation(tmp_path):
     assert table["functions"].tolist() == [0, 10]
     assert table["gp_ni"].tolist() == [0.1, 0.5]
     assert table["wide_ni"].tolist() == [0.05, 0.25]
+    assert table["plain_ni"].tolist() == [0.025, 0.125]
 
 
 def test_what_a_resumed_training_repeats_counts_once(tmp_path):
@@ -33,7 +40,7 @@ def test_what_a_resumed_training_repeats_counts_once(tmp_path):
 def test_every_training_is_a_line_in_every_panel(tmp_path):
     runs = tuple(written(tmp_path / name, entry(0, 0.1), entry(10, 0.5), entry(20, 0.7)) for name in "ab")
     panels = draw(runs).axes
-    assert len(panels) == 4
+    assert len(panels) == 6
     for panel in panels:
         assert [line.get_label() for line in panel.lines] == ["a", "b"]
         assert all(line.get_xdata().tolist() == [10, 20] for line in panel.lines)

@@ -37,9 +37,9 @@ def alternating(turns=TURNS, **options):
     return DrawnVecEnv(made[0]().env, draw)
 
 
-def model_of(env=None, head="gaussian", seed=0, mixing=False, **options):
+def model_of(env=None, head="gaussian", seed=0, mixing=False, window=None, **options):
     options = {"batch_episodes": 3, "n_epochs": 2, "learning_rate": 1e-3, **options}
-    shape = {"head": head, "mixing": mixing, **SMALL}
+    shape = {"head": head, "mixing": mixing, "window": window, **SMALL}
     return EpisodicPPO(TrajectoryPolicy, env or env_of(), seed=seed, policy_kwargs=shape, device="cpu", **options)
 
 
@@ -60,13 +60,13 @@ def collected(model):
     return next(rollouts(model, 1))
 
 
-def check_the_first_pass(model):
+def check_the_first_pass(model, atol=1e-5):
     """Before any update, probabilities and values are as in the rollout; returns the minibatches' shapes."""
     shapes = []
     for batch in model.rollout_buffer.get(model.batch_size):
         values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
         ratio = (log_probs - batch.old_log_prob).exp()
-        torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
+        torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=atol, rtol=0)
         torch.testing.assert_close(values, batch.old_values, atol=1e-5, rtol=0)
         shapes.append(tuple(batch.actions.shape))
     return shapes
@@ -90,6 +90,18 @@ def test_the_first_pass_has_ratio_one(dim, head, options, mixing):
     model = model_of(env_of(dim=dim, budget=12, **options), head, mixing=mixing)
     collected(model)
     assert check_the_first_pass(model) == [(3, 12, dim)] * 2
+
+
+@pytest.mark.parametrize(("dim", "window"), [(2, 1), (2, 5), (2, 12), (70, 5)])
+@pytest.mark.parametrize("head", ["mixture", "options"])
+def test_the_first_pass_has_ratio_one_in_a_window_and_with_many_coordinates(dim, window, head):
+    model = model_of(env_of(dim=dim, budget=12, **OPTIONS), head, mixing=True, window=window)
+    buffer = collected(model)
+    # Log-probabilities are sums over coordinates, in single precision.
+    assert check_the_first_pass(model, atol=1e-4) == [(3, 12, dim)] * 2
+    proposed = buffer.observations[..., model.policy.proposed]
+    chosen = (buffer.actions[..., None] == proposed).all(2).any(-1)  # what proposals became in the buffer, they stay
+    assert chosen.mean() > 0.5 if head == "options" else not chosen.any()
 
 
 @pytest.mark.parametrize("mixing", [False, True])

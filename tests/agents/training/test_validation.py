@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
-from agents.training.validation import ADAM, NUM_FUNCTIONS, ValidationSet
+from agents.training.validation import ADAM, NUM_FUNCTIONS, TAU, ValidationSet
 from pop_envs import BoxObjective, POPTask, PriorFunctions
 from pop_envs.objectives.gp_prior import PRIORS, GPPrior
+from pop_envs.pop.tokens import TOKENS
+from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.ask_tell import POPPolicy
+from pop_optimizer.networks.distributions import DISTRIBUTIONS
+from pop_optimizer.networks.pop import POPNetwork
 
 
 def set_of(prior="gp", budget=20, size=12, dim=2):
@@ -81,6 +86,7 @@ def test_scores_are_those_computed_by_hand():
     chosen = parabolas([1.0, 0.5])
     vars(chosen)["minimum"], vars(chosen)["median"] = np.array([0.0, -1.0]), np.array([4.0, 9.0])
     score = chosen.score(torch.tensor([[4.0, 5.0, 0.4, 3.0], [1.0, 1.5, 2.0, 3.0]], dtype=torch.float64))
+    assert (score.solved, score.solved_error) == (0.0, 0.0)
     # The first: NI 3.6 / 4, regret 0.1. The second never improves: NI 0, regret 2 / 10.
     assert score.ni == pytest.approx(0.45)
     assert score.ni_error == pytest.approx(0.45 / np.sqrt(2))
@@ -88,9 +94,86 @@ def test_scores_are_those_computed_by_hand():
     assert score.log10_regret_error == pytest.approx((1 + np.log10(0.2)) / 2 / np.sqrt(2))
 
 
+def test_the_share_of_solved_functions_is_that_of_gaps_within_a_millionth_of_the_starts():
+    chosen = parabolas([1.0, 0.5, 0.1, -0.2])
+    vars(chosen)["minimum"], vars(chosen)["median"] = np.zeros(4), np.ones(4)
+    best = TAU * np.array([[0.9, 1.1, 0.0, 0.5]]).T * np.array([[3.0, 2.0, 1.0, 4.0]]).T
+    values = torch.from_numpy(np.hstack([[[3.0], [2.0], [1.0], [4.0]], best, best + 1]))
+    score = chosen.score(values)
+    assert score.solved == 0.75
+    assert score.solved_error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
+
+
+@pytest.mark.parametrize("dim", [2, 8])
+def test_a_known_minimum_is_taken_as_it_is(dim, monkeypatch):
+    monkeypatch.setattr("agents.training.validation.reference_minimum", None)
+    np.testing.assert_array_equal(set_of("plain", dim=dim).minimum, np.zeros(12))
+
+
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_the_descent_alone_goes_wherever_it_proposes(prior):
+    chosen = set_of(prior, budget=30)
+    values, x = chosen.descent(), chosen.starts
+    descent = TrustRegion.start(x, *chosen.functions.value_and_grad(x))
+    for t in range(31):
+        y, g = chosen.functions.value_and_grad(x)
+        assert torch.equal(values[:, t], y)
+        if t:
+            descent.update(x, y, g, torch.ones(12, dtype=torch.bool))
+        x = descent.proposal
+    assert values.shape == (12, 31)
+
+
+def test_the_descent_alone_is_what_a_policy_is_that_only_steps():
+    tokens = TOKENS["options"].features
+    task, follows = POPTask(step_rule="signed", tokens="options"), DISTRIBUTIONS["options"].follows
+    network = POPNetwork(len(tokens), [tokens.index(name) for name in follows], "options", width=8, heads=2)
+    chosen = set_of("plain", budget=40, dim=3)  # untrained, its likeliest action is the step
+    assert torch.equal(chosen.policy(POPPolicy(network, task), deterministic=True), chosen.descent())
+
+
+def test_restarted_lbfgsb_is_scipys_until_it_stops_and_goes_on_at_random_points():
+    chosen = set_of("plain", budget=120, size=5, dim=3)
+    values = chosen.lbfgsb()
+    assert values.shape == (5, 121)
+    assert torch.equal(chosen.lbfgsb(), values)
+    stopped = 0
+    for i, x0 in enumerate(chosen.starts.numpy()):
+        function, seen = chosen.functions.rows(torch.tensor([i])), []
+
+        def fun(x, function=function, seen=seen):
+            y, g = function.value_and_grad(torch.from_numpy(x)[None])
+            seen.append(y.item())
+            return seen[-1], g[0].numpy()
+
+        minimize(fun, x0, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * 3, options={"maxfun": 121})
+        seen = seen[:121]
+        np.testing.assert_array_equal(values[i, : len(seen)], seen)
+        assert len(np.unique(values[i, len(seen) :])) > (len(seen) < 121) * 2
+        stopped += len(seen) < 121
+    assert stopped > 0
+
+
+def test_restarted_lbfgsb_keeps_to_its_budget_however_soon_it_stops():
+    for budget in (1, 2, 7):
+        values = parabolas([1.0, -0.5, 0.0], budget=budget).lbfgsb()
+        assert values.shape == (3, budget + 1)
+        assert torch.equal(values[:, 0], torch.tensor([1.0, 0.25, 0.0], dtype=torch.float64))
+
+
+def test_patience_pays_on_plain_problems():
+    """What the plain prior is for: the descent alone solves many, and Adam and random points next to none."""
+    chosen = set_of("plain", budget=200, size=64, dim=8)
+    shares = [chosen.score(values).solved for values in (chosen.descent(), chosen.adam(), chosen.random_search())]
+    assert shares[0] > 0.3
+    assert shares[0] > shares[1] + 0.2
+    assert shares[2] == 0
+
+
 def test_a_solved_function_scores_full_marks():
     score = parabolas([1.0, 0.5]).score(torch.tensor([[1.0, 0.0], [0.25, 0.0]], dtype=torch.float64))
     assert score.ni == pytest.approx(1.0)
+    assert score.solved == 1.0
     assert score.log10_regret == pytest.approx(-8, abs=0.1)
 
 
