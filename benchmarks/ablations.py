@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "Trains the preset `full` with one thing changed at a time, and evaluates every variant on all priors."
 
-BASE = replace(PRESETS["full"][1], learning_rate=1e-3)  # the preset's own is for longer trainings
+BASE = PRESETS["full"][1]
 RESULT = "result.json"
 ENDLESS = 10**9  # functions: the time ends a training, never these
 DIMS = (2, 8)  # evaluated in
