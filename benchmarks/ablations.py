@@ -1,7 +1,7 @@
 """What each part of the design is worth: ``python -m benchmarks.ablations``.
 
 Every variant is the preset ``full`` with one thing changed, trained from several seeds for the same short
-wall time on one thread, at a learning rate that suits it, and evaluated on validation functions of both priors
+wall time on one thread, at a learning rate that suits it, and evaluated on validation functions of the priors
 in two and eight dimensions. Every training leaves its own result in one atomic step, so that a study killed
 anywhere goes on where it stopped.
 """
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DESCRIPTION = "Trains the preset `full` with one thing changed at a time, and evaluates every variant on both priors."
+_DESCRIPTION = "Trains the preset `full` with one thing changed at a time, and evaluates every variant on all priors."
 
-BASE = replace(PRESETS["full"][1], learning_rate=1e-3)  # the preset's own is for longer trainings
+BASE = PRESETS["full"][1]
 RESULT = "result.json"
 ENDLESS = 10**9  # functions: the time ends a training, never these
 DIMS = (2, 8)  # evaluated in
@@ -68,11 +68,15 @@ VARIANTS = (
     Variant("reward", "improvement", {"reward": "improvement"}),  # eq. 6
     Variant("step rule", "signed", {"step_rule": "signed"}),
     Variant("step rule", "gradient", {"step_rule": "gradient"}),  # eq. 4
+    Variant("head", "mixture", {"head": "mixture"}),  # Gaussians around two proposals, without the kept descent
     Variant("head", "unguided_jumps", {"head": "unguided_jumps"}),
     Variant("head", "free", {"head": "free"}),
     Variant("head", "gaussian", {"head": "gaussian"}),
     Variant("tokens", "paper", {"tokens": "paper", "head": "free"}),  # they carry no proposed actions
     Variant("prior", "gp", {"priors": ("gp",)}),  # eq. 8
+    Variant("prior", "wide", {"priors": ("wide",)}),
+    Variant("prior", "plain", {"priors": ("plain",)}),
+    Variant("budgets", "50-only", {"budgets": ()}),
     Variant("mixing", "unmixed", {"mixing": False}),
     Variant("dimensions", "2-only", {"dims": (2,)}),
     Variant("network", "depth-2", {"depth": 2}),

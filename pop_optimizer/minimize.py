@@ -14,12 +14,15 @@ from scipy.optimize import Bounds, OptimizeResult
 
 from pop_envs.checks import positive_int
 from pop_envs.objectives.base import BoxObjective
+from pop_envs.search.trajectory import Trajectory
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import WEIGHTS, load_checkpoint
 
 Vector = NDArray[np.float64]
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "pop"
+# As SciPy's L-BFGS-B: relative to the value but for values within one of zero, and in the function's own coordinates.
+_FTOL, _GTOL = 2.2e-9, 1e-5
 _DIFFERENCE = 1.5e-8  # half-widths of the box: about the root of the machine's precision
 
 
@@ -54,7 +57,10 @@ def minimize(
 
     Returns:
         scipy's ``OptimizeResult`` with ``x, fun, jac`` (gradient at ``x``), ``nit, nfev, njev, success,
-        message`` and the whole path: ``x_iters`` (nit + 1, dim) and ``func_vals`` (nit + 1,).
+        message`` and the whole path: ``x_iters`` (nit + 1, dim) and ``func_vals`` (nit + 1,). It is a success if
+        the best point is a local minimum as far as its descent can tell, to the tolerance of SciPy's L-BFGS-B: the
+        fall predicted for the next step is at most 2.2e-9 of the value (or of one, where that is more). A budget
+        that is spent before is not.
 
     Raises:
         ValueError: If an argument does not fit, or the objective returns the wrong shapes.
@@ -85,7 +91,7 @@ def minimize(
             except StopIteration:
                 message = "The callback asked to stop."
                 break
-    return _result(counted, message)
+    return _result(counted, run.search.trajectory, message)
 
 
 def pop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), **options: Any) -> OptimizeResult:
@@ -200,10 +206,19 @@ def _written(folder: Path) -> int:
     return file.stat().st_mtime_ns if file.is_file() else 0
 
 
-def _result(counted: _Counted, message: str) -> OptimizeResult:
+def _result(counted: _Counted, trajectory: Trajectory, message: str) -> OptimizeResult:
     values = np.array(counted.values)
     found = bool(np.isfinite(values).any())
     best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+    converged = found and _converged(counted, best, trajectory)
+    told = (
+        "The best point is a local minimum."
+        if converged
+        else f"The budget is spent, {counted.nfev} evaluations with the start's, before the best descent has "
+        "converged: give more, or go on from x."
+        if found
+        else "The objective was finite nowhere on the path."
+    )
     fields = {
         "x": counted.points[best],
         "fun": counted.values[best],
@@ -211,12 +226,19 @@ def _result(counted: _Counted, message: str) -> OptimizeResult:
         "nit": len(values) - 1,
         "nfev": counted.nfev,
         "njev": counted.njev,
-        "success": found,
-        "status": 0 if found else 1,
-        "message": message or f"The budget is spent: {counted.nfev} evaluations, with the start's."
-        if found
-        else "The objective was finite nowhere on the path.",
+        "success": converged,
+        "status": 0 if converged else 1 if found else 2,
+        "message": message or told,
         "x_iters": np.array(counted.points),
         "func_vals": values,
     }
     return OptimizeResult(**fields)
+
+
+def _converged(counted: _Counted, best: int, trajectory: Trajectory) -> bool:
+    """Whether the best point is a local minimum, by the fall that its descent predicts or else by its gradient."""
+    if trajectory.trust_region is not None:
+        fall = trajectory.lowest_descent.predicted_reduction.item()
+        return fall <= _FTOL * max(abs(counted.values[best]), 1.0)
+    x, g, objective = counted.points[best], counted.gradients[best], counted.objective
+    return bool(np.abs((x - g).clip(objective.lower, objective.upper) - x).max() <= _GTOL)

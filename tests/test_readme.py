@@ -19,9 +19,16 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_examples_run(code, monkeypatch, tmp_path):
+def test_examples_run_and_print_what_they_say(code, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
+    promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line in promised] == promised
+
+
+def test_the_first_example_shows_its_output():
+    assert "print(result.x.round(4), result.nfev, result.success)  # [1. 1.] 51 True" in README
 
 
 def test_the_rival_of_ones_own_is_short_and_runs(tmp_path):

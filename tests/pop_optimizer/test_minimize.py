@@ -118,8 +118,39 @@ def test_the_result_tells_the_whole_path(minimize):
     np.testing.assert_array_equal(result.x, result.x_iters[best])
     assert result.fun == result.func_vals[best]
     np.testing.assert_array_equal(result.jac, wavy(result.x)[1])
-    assert (result.success, result.status) == (True, 0)
-    assert result.message == "The budget is spent: 16 evaluations, with the start's."
+    assert (result.nit, result.nfev) == (15, 16)
+
+
+def test_a_budget_that_is_spent_before_convergence_is_no_success(minimize):
+    result = minimize(wavy, [3.0, -4.0], jac=True, budget=2)
+    assert (result.success, result.status) == (False, 1)
+    assert result.message == (
+        "The budget is spent, 3 evaluations with the start's, before the best descent has converged: give more, or go "
+        "on from x."
+    )
+
+
+def test_a_local_minimum_is_a_success(minimize):
+    result = minimize(sphere, [4.0, 3.0], jac=True, budget=120)
+    assert (result.success, result.status, result.message) == (True, 0, "The best point is a local minimum.")
+
+
+@pytest.mark.parametrize(("scale", "success"), [(1e-12, True), (1e12, False)])
+def test_success_is_to_the_tolerance_of_lbfgsb(minimize, scale, success):
+    """A predicted fall of 2.2e-9 of the value, or of one: so what falls by 1e-12 in all is a minimum everywhere."""
+    result = minimize(lambda x: tuple(scale * part for part in sphere(x)), [4.0, 3.0], jac=True, budget=1)
+    assert result.success is success
+
+
+@pytest.mark.parametrize(("x0", "solved"), [([-5.0, -5.0], True), ([4.0, 4.0], False)])
+def test_without_a_descent_success_is_a_projected_gradient_of_nothing(tmp_path, card_of, x0, solved):
+    card = card_of(policy={"head": "gaussian", "width": 8, "depth": 1, "heads": 2}, task=POPTask())
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path, card.network(), card)
+    options = {"bounds": BOX, "jac": True, "budget": 1, "checkpoint": tmp_path, "seed": 0}
+    result = pop_optimizer.minimize(lambda x: (x.sum(), np.ones(2)), x0, **options)  # lowest in a corner
+    assert (result.x == -5).all() == solved
+    assert result.success is solved
 
 
 def test_the_seed_decides_the_start_and_the_path(minimize):
@@ -233,7 +264,7 @@ def test_values_that_are_not_finite_count_as_worst(minimize, jac, bad):
 
 def test_a_function_that_is_finite_nowhere_is_said_so(minimize):
     result = minimize(lambda x: (np.nan, np.full(2, np.nan)), jac=True, budget=5)
-    assert (result.success, result.status) == (False, 1)
+    assert (result.success, result.status) == (False, 2)
     assert result.message == "The objective was finite nowhere on the path."
     assert result.nfev == 6
 
@@ -253,7 +284,7 @@ def test_the_callback_can_stop(minimize):
             raise StopIteration
 
     result = minimize(sphere, jac=True, callback=third)
-    assert (result.nit, result.nfev, result.success) == (3, 4, True)
+    assert (result.nit, result.nfev, result.success) == (3, 4, False)
     assert result.message == "The callback asked to stop."
 
 
