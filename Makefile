@@ -6,7 +6,7 @@ PRESET ?= quick
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test benchmark ablations bench-speed check format lint type
+.PHONY: help train test benchmark ablations bench-speed docs check format lint type
 
 help:  ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,13 @@ ablations: $(VENV)/installed  ## Measures what each part of the design is worth
 
 bench-speed: $(VENV)/installed  ## Measures the speed of environment, training and minimize
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/installed-docs  ## Builds the documentation, docs/_build/html/index.html
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
 check: lint type  ## Lints and checks types
 
