@@ -20,7 +20,11 @@ SURROGATE, TRUST_REGION, LOWEST = "surrogate proposal", "trust-region proposal",
 """The features that are actions: those that lead to the proposals of the surrogate, of the present descent, and of the
 lowest one that was left, if it is lower than the present."""
 
+EXHAUSTED = "descent exhausted"
+"""The feature that is 1 where the present descent promises no new best value, or next to no fall."""
+
 _TINY = 1e-12
+_NEGLIGIBLE = 1e-8  # share of the values' range, of which a fall is next to none
 _LOG_COUNT = math.log(500)  # the longest budget of the shipped policy's training
 
 
@@ -199,6 +203,7 @@ class OptionTokens(FullTokens):
         "log rejects",
         "log since best",
         "log jumps",
+        EXHAUSTED,
         *FullTokens.features[-2:],
         LOWEST,
     )
@@ -225,7 +230,8 @@ class OptionTokens(FullTokens):
         )
         left, *others = (counts.log1p() / _LOG_COUNT).clamp(max=2)[..., None].unbind()
         relative = _signed_log(falls / extent)[..., None].unbind()
-        return (*super()._columns(run, step_rule, budget), left, *relative, *others)
+        exhausted = (falls[0] < _NEGLIGIBLE * extent) | (falls[1] > falls[0])
+        return (*super()._columns(run, step_rule, budget), left, *relative, *others, exhausted[:, None].double())
 
 
 class TokenSpace(Box):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pop_envs.pop.tokens import LOWEST, SURROGATE, TRUST_REGION
+from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TRUST_REGION
 
 _LOG_2PI = math.log(2 * math.pi)
 _LOG_STD = (-7.0, 0.0)  # finest and broadest deviation that a head can ask for
@@ -22,7 +22,7 @@ class PerCoordinateDistribution(ABC):
     num_outputs: ClassVar[int]
     """Outputs of the head per coordinate."""
     follows: ClassVar[tuple[str, ...]] = ()
-    """Features of the token with the proposed actions that it follows."""
+    """Features of the token that it reads itself: the proposed actions that it follows, and what tells which."""
 
     @classmethod
     def head(cls, width: int, device: torch.device | str = "cpu") -> nn.Linear:
@@ -45,7 +45,7 @@ class PerCoordinateDistribution(ABC):
 
         Args:
             outputs: Of the head (batch, dim, num_outputs).
-            proposed: The actions (batch, dim, len(follows)) that it follows.
+            proposed: The features (batch, dim, len(follows)) that it reads.
         """
 
     @abstractmethod
@@ -193,21 +193,26 @@ class OptionsDistribution(PerCoordinateDistribution):
 
     The jump is a Gaussian whose mean is ``k * proposed + (1 - k) * free``, with a learned gate ``k`` that starts near
     1, of the action that leads to the surrogate's proposal. All coordinates choose together, by the means of their
-    logits. Probabilities of the two proposals are masses, that of a jump is a density: log-probabilities are with
-    respect to the sum of Lebesgue's measure and the counting measure on the proposals, so that their ratios are right.
+    logits; a jump's is higher, by a learned amount, where the present descent is exhausted: the untrained policy is a
+    rule that descends and then jumps.
+
+    Probabilities of the two proposals are masses, that of a jump is a density: log-probabilities are with respect to
+    the sum of Lebesgue's measure and the counting measure on the proposals, so that their ratios are right.
     """
 
-    num_outputs = 6
-    follows = (SURROGATE, TRUST_REGION, LOWEST)
+    num_outputs = 7
+    follows = (SURROGATE, TRUST_REGION, LOWEST, EXHAUSTED)
 
     @classmethod
     def _start(cls) -> list[float]:
-        return [4.0, 0.86, _unbounded(math.log(0.02)), math.log(0.85), math.log(0.05), math.log(0.1)]
+        log_std, logits = _unbounded(math.log(0.02)), [math.log(weight) for weight in (0.9, 0.03, 0.07)]
+        return [4.0, 0.86, log_std, *logits, 5.0]
 
     def given(self, outputs: Tensor, proposed: Tensor) -> Self:
         """See ``PerCoordinateDistribution``."""
-        gate, free, log_std, logits = outputs.split([1, 1, 1, 3], -1)
-        surrogate, step, lowest = proposed.unbind(-1)
+        gate, free, log_std, logits, urge = outputs.split([1, 1, 1, 3, 1], -1)
+        surrogate, step, lowest, exhausted = proposed.unbind(-1)
+        logits = torch.cat([logits[..., :2], logits[..., 2:] + urge * exhausted[..., None]], -1)
         self.mean = torch.lerp(free[..., 0], surrogate, gate[..., 0].sigmoid())
         self.log_std = _bounded(log_std[..., 0])
         self.step, self.lowest = step, lowest
