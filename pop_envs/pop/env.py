@@ -115,9 +115,10 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     | 33  | `log rejects`                | Count of points that it has rejected since                    | [0, 2]   |
     | 34  | `log since best`             | Count of steps since $\min y$ fell                            | [0, 2]   |
     | 35  | `log jumps`                  | Count of descents that were left for new ones                 | [0, 2]   |
-    | 36  | `surrogate proposal`         | The action that leads to the surrogate's proposal             | [-1, 1]  |
-    | 37  | `trust-region proposal`      | The action that leads to the trust region's proposal          | [-1, 1]  |
-    | 38  | `lowest-descent proposal`    | The action that leads to the lowest descent's proposal        | [-1, 1]  |
+    | 36  | `descent exhausted`          | Whether 29 is below 1e-8, or 30 above 29: no new best         | 0, 1     |
+    | 37  | `surrogate proposal`         | The action that leads to the surrogate's proposal             | [-1, 1]  |
+    | 38  | `trust-region proposal`      | The action that leads to the trust region's proposal          | [-1, 1]  |
+    | 39  | `lowest-descent proposal`    | The action that leads to the lowest descent's proposal        | [-1, 1]  |
 
     The trust region is that of a descent by limited-memory BFGS, which goes along with the run and makes a
     proposal. A point near the proposal is accepted or rejected; from a point far from it the descent is restarted.

@@ -9,6 +9,7 @@ from pop_envs import BoxObjective, POPTask
 from pop_envs.pop.core import Core
 from pop_envs.pop.step_rules import STEP_RULES, SignedStep
 from pop_envs.pop.tokens import (
+    EXHAUSTED,
     LOWEST,
     SURROGATE,
     TIME,
@@ -116,11 +117,11 @@ def count(n):
     return math.log(1 + n) / math.log(500)
 
 
-def test_options_are_the_full_tokens_and_nine_more():
+def test_options_are_the_full_tokens_and_ten_more():
     run, rule = two_points(), SignedStep()
     full = FullTokens.features
     new = ["log steps left", "log relative reduction", "log relative gap", "log lowest reduction", "log accepts"]
-    new += ["log rejects", "log since best", "log jumps"]
+    new += ["log rejects", "log since best", "log jumps", EXHAUSTED]
     assert OptionTokens.features == (*full[:-2], *new, SURROGATE, TRUST_REGION, LOWEST)
     options, others = OptionTokens()(run, rule, BUDGET), FullTokens()(run, rule, BUDGET)
     assert options.dtype == torch.float32
@@ -144,6 +145,7 @@ def test_option_tokens_by_hand():
         "log rejects": 0,
         "log since best": 0,
         "log jumps": 0,
+        EXHAUSTED: 0,
     }
     assert {name: token[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert token[LOWEST] == token[TRUST_REGION]
@@ -165,9 +167,17 @@ def test_option_tokens_by_hand():
         "log rejects": count(1),
         "log since best": count(2),
         "log jumps": count(1),
+        EXHAUSTED: again < 4,  # it promises no new best value
         LOWEST: SignedStep().action_to(run, left.proposal)[0, 0].item(),
     }
     assert {name: token[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("share", "exhausted"), [(0.9e-8, 1), (1.1e-8, 0)])
+def test_a_descent_is_exhausted_where_it_promises_next_to_nothing(share, exhausted):
+    run = two_points()
+    run.trust_region.predicted_reduction = share * (run.worst_y - run.best_y)
+    assert named(run)[EXHAUSTED] == exhausted
 
 
 def test_without_any_value_falls_are_as_they_are_and_counts_go_on():

@@ -8,8 +8,9 @@ from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
 # Outputs of the mixture's head, the proposed actions, and which of these a mixture follows.
 STEP_GATE, JUMP_GATE, STEP_FREE, JUMP_FREE, STEP_LOG_STD, JUMP_LOG_STD, JUMP_LOGIT = range(7)
-SURROGATE, TRUST_REGION, LOWEST = range(3)
-GATE, FREE, LOG_STD, STEP, GO_ON, JUMP = range(6)  # of a choice's head, the last three logits
+SURROGATE, TRUST_REGION, LOWEST, EXHAUSTED = range(4)
+GATE, FREE, LOG_STD, STEP, GO_ON, JUMP, URGE = range(7)  # of a choice's head; three logits, and what raises the last
+LOGITS = slice(STEP, URGE)
 MIXTURES = {
     "mixture": (SURROGATE, TRUST_REGION),
     "unguided_jumps": (TRUST_REGION,),
@@ -187,9 +188,10 @@ def test_deviations_stay_in_their_bounds_and_keep_a_slope(name):
 def choice(batch, dim, seed=0, logits=(0.3, -0.4, 0.8), same=False, jump_at=None, std=None, dtype=torch.float64):
     """A choice with these logits in the mean over coordinates, and otherwise random parameters."""
     generator = torch.Generator().manual_seed(seed)
-    outputs = torch.randn((1, dim, 6), generator=generator, dtype=dtype)
-    outputs[..., [STEP, GO_ON, JUMP]] += torch.tensor(logits, dtype=dtype) - outputs[..., STEP:].mean(1, keepdim=True)
-    proposed = torch.rand((1, dim, 3), generator=generator, dtype=dtype) * 2 - 1
+    outputs = torch.randn((1, dim, 7), generator=generator, dtype=dtype)
+    outputs[..., LOGITS] += torch.tensor(logits, dtype=dtype) - outputs[..., LOGITS].mean(1, keepdim=True)
+    proposed = torch.rand((1, dim, 4), generator=generator, dtype=dtype) * 2 - 1
+    proposed[..., EXHAUSTED] = 0.0
     if same:
         proposed[..., LOWEST] = proposed[..., TRUST_REGION]
     if jump_at is not None:
@@ -206,10 +208,13 @@ def probabilities(logits=(0.3, -0.4, 0.8)):
 
 def test_a_choices_probabilities_are_the_softmax_of_mean_logits_and_its_jump_a_gaussian(dim):
     generator = torch.Generator().manual_seed(1)
-    outputs = 2 * torch.randn((50, dim, 6), generator=generator, dtype=torch.float64)
-    proposed, actions = (torch.rand((50, dim, n), generator=generator, dtype=torch.float64) * 2 - 1 for n in (3, 1))
+    outputs = 2 * torch.randn((50, dim, 7), generator=generator, dtype=torch.float64)
+    proposed, actions = (torch.rand((50, dim, n), generator=generator, dtype=torch.float64) * 2 - 1 for n in (4, 1))
+    proposed[..., EXHAUSTED] = (torch.arange(50) % 2)[:, None]
     distribution = DISTRIBUTIONS["options"]().given(outputs, proposed)
-    weights = outputs[..., STEP:].mean(1).log_softmax(-1)
+    logits = outputs[..., LOGITS].clone()
+    logits[1::2, :, -1] += outputs[1::2, :, URGE]  # where the descent is exhausted
+    weights = logits.mean(1).log_softmax(-1)
     torch.testing.assert_close(distribution.log_prob(proposed[..., TRUST_REGION]), weights[:, 0])
     torch.testing.assert_close(distribution.log_prob(proposed[..., LOWEST]), weights[:, 1])
     k = outputs[..., GATE].sigmoid()
@@ -287,10 +292,10 @@ def test_ratios_are_those_of_what_was_chosen(same):
 
 
 def test_gradients_of_a_proposals_probability_reach_the_logits_alone_and_those_of_a_jump_its_gaussian_too():
-    for action, reached in (("step", {STEP, GO_ON, JUMP}), ("jump", set(range(6)))):
+    for action, reached in (("step", {STEP, GO_ON, JUMP, URGE}), ("jump", set(range(7)))):
         generator = torch.Generator().manual_seed(0)
-        outputs = torch.randn((4, 2, 6), generator=generator, requires_grad=True)
-        proposed = torch.rand((4, 2, 3), generator=generator)
+        outputs = torch.randn((4, 2, 7), generator=generator, requires_grad=True)
+        proposed = torch.rand((4, 2, 4), generator=generator)
         distribution = DISTRIBUTIONS["options"]().given(outputs, proposed)
         actions = {"step": proposed[..., TRUST_REGION], "jump": proposed.mean(-1)}[action]
         distribution.log_prob(actions).sum().backward()
@@ -313,7 +318,8 @@ def test_the_mode_of_a_choice_is_what_is_likeliest(logits, same, expected):
 
 
 def test_proposals_that_agree_in_some_coordinates_only_stay_two():
-    outputs, proposed = torch.zeros(1, 3, 6), torch.tensor([[[0.1, 0.5, 0.5], [0.2, 0.5, 0.5], [0.3, 0.5, 0.4]]])
+    outputs, proposed = torch.zeros(1, 3, 7), torch.zeros(1, 3, 4)
+    proposed[..., :3] = torch.tensor([[0.1, 0.5, 0.5], [0.2, 0.5, 0.5], [0.3, 0.5, 0.4]])
     distribution = DISTRIBUTIONS["options"]().given(outputs, proposed)
     for proposal in (TRUST_REGION, LOWEST):
         assert distribution.log_prob(proposed[..., proposal]).item() == pytest.approx(math.log(1 / 3))
@@ -333,18 +339,19 @@ def test_proposals_stay_proposals_on_their_way_through_a_buffer_of_single_precis
     torch.testing.assert_close(weights, torch.full_like(weights, probabilities()[0]))
 
 
-def test_an_untrained_choice_mostly_steps_and_sometimes_goes_on_with_the_lowest_or_jumps_to_the_surrogates():
+@pytest.mark.parametrize(("exhausted", "usual"), [(0, (0.9, 0.03, 0.07)), (1, (0.079, 0.003, 0.918))])
+def test_an_untrained_choice_steps_and_jumps_to_the_surrogates_proposal_where_the_descent_is_exhausted(
+    exhausted, usual
+):
     torch.manual_seed(0)
     distribution = DISTRIBUTIONS["options"]()
-    net, proposed = distribution.head(16), torch.rand(50, 2, 3) * 2 - 1
+    net, proposed = distribution.head(16), torch.rand(50, 2, 4) * 2 - 1
+    proposed[..., EXHAUSTED] = exhausted
     with torch.no_grad():
         distribution.given(net(torch.randn(50, 2, 16)), proposed)
-    assert torch.equal(distribution.mode(), proposed[..., TRUST_REGION])
-    for weight, usual in (
-        (distribution.step_weight, 0.85),
-        (distribution.lowest_weight, 0.05),
-        (distribution.jump_weight, 0.1),
-    ):
-        assert weight.exp().mean() == pytest.approx(usual, abs=0.01)
+    assert torch.equal(distribution.mode(), distribution.mean if exhausted else proposed[..., TRUST_REGION])
+    weights = distribution.step_weight, distribution.lowest_weight, distribution.jump_weight
+    for weight, expected in zip(weights, usual, strict=True):
+        assert weight.exp().mean() == pytest.approx(expected, abs=0.01)
     assert (distribution.mean - proposed[..., SURROGATE]).abs().max() < 0.15
     torch.testing.assert_close(distribution.log_std.exp(), torch.full((50, 2), 0.02), rtol=0.5, atol=0)

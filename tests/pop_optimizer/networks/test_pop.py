@@ -4,8 +4,8 @@ import torch
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 from pop_optimizer.networks.pop import COORDINATES, POPNetwork
 
-FEATURES = 9
-PROPOSED = [6, 7, 8]
+FEATURES = 10
+PROPOSED = [6, 7, 8, 9]
 MANY = [65, 100, 127, 128, 200, 300]
 
 
