@@ -167,7 +167,7 @@ def test_option_tokens_by_hand():
         "log rejects": count(1),
         "log since best": count(2),
         "log jumps": count(1),
-        EXHAUSTED: again < 4,  # it promises no new best value
+        EXHAUSTED: float(again < 4),  # it promises no new best value
         LOWEST: SignedStep().action_to(run, left.proposal)[0, 0].item(),
     }
     assert {name: token[name] for name in expected} == pytest.approx(expected, abs=1e-6)
