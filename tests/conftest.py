@@ -4,7 +4,7 @@ from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
 from pop_envs import POPTask
-from pop_envs.pop.tokens import LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
+from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
 
 torch.set_num_threads(1)  # tensors this small are slower on several, and much slower on busy ones
@@ -14,7 +14,7 @@ def made_tokens(num_features):
     """Tokens of that many features, the last three of which are proposed actions."""
 
     class Made(Tokens):
-        features = (TIME, *map(str, range(num_features - 4)), SURROGATE, TRUST_REGION, LOWEST)
+        features = (TIME, *map(str, range(num_features - 5)), EXHAUSTED, SURROGATE, TRUST_REGION, LOWEST)
 
         def __call__(self, run, step_rule, budget):
             raise NotImplementedError

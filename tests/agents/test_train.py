@@ -599,7 +599,10 @@ def test_what_belongs_to_the_process_is_left_as_it_was(tmp_path):
         ({"width": 10, "heads": 4}, "width must be a multiple of heads"),
         ({"budgets": (50, 0)}, "budgets must be a positive integer, got 0"),
         ({"window": 0}, "window must be a positive integer"),
-        ({"tokens": "full"}, "head=\"options\" follows lowest-descent proposal, which tokens='full' lack"),
+        (
+            {"tokens": "full"},
+            "head=\"options\" follows descent exhausted, lowest-descent proposal, which tokens='full' lack",
+        ),
         (
             {"tokens": "paper", "head": "mixture"},
             "head=\"mixture\" follows surrogate proposal, trust-region proposal, which tokens='paper' lack",

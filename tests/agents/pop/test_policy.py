@@ -158,7 +158,7 @@ def test_an_untrained_mixture_that_jumps_goes_where_the_surrogate_says(policy_of
 def test_a_coordinate_changes_the_actions_of_others_only_where_they_mix(policy_of, head, mixing):
     policy, tokens = policy_of(3, head=head, mixing=mixing, spread=0.3), tokens_of(4, 6, 3)
     # Whether a mixture steps or jumps is for all coordinates together: here it steps, and a choice jumps.
-    logits, decided = (slice(-3, None), torch.tensor([0.0, 0.0, 9.0])) if head == "options" else (-1, -1.0)
+    logits, decided = (slice(-4, None), torch.tensor([0.0, 0.0, 9.0, 0.0])) if head == "options" else (-1, -1.0)
     policy.network.action_net.weight.data[logits], policy.network.action_net.bias.data[logits] = 0.0, decided
     other = tokens.clone()
     other[:, 2:, 1] += 1

@@ -128,7 +128,9 @@ def test_the_descent_alone_is_what_a_policy_is_that_only_steps():
     tokens = TOKENS["options"].features
     task, follows = POPTask(step_rule="signed", tokens="options"), DISTRIBUTIONS["options"].follows
     network = POPNetwork(len(tokens), [tokens.index(name) for name in follows], "options", width=8, heads=2)
-    chosen = set_of("plain", budget=40, dim=3)  # untrained, its likeliest action is the step
+    with torch.no_grad():
+        network.action_net.bias[-1] = 0.0  # untrained, its likeliest action is the step, if exhaustion does not count
+    chosen = set_of("plain", budget=40, dim=3)
     assert torch.equal(chosen.policy(POPPolicy(network, task), deterministic=True), chosen.descent())
 
 

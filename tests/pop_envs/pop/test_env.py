@@ -19,7 +19,7 @@ from pop_envs.pop.tokens import TIME, FullTokens, Tokens
 
 OBSERVATIONS = ["trajectory", "token"]
 TOKENS = ["paper", "full", "options"]
-FEATURES = {"paper": 4, "full": 30, "options": 39}
+FEATURES = {"paper": 4, "full": 30, "options": 40}
 
 
 def sphere(**kwargs):
