@@ -68,8 +68,8 @@ def yardsticks(chosen: ValidationSet) -> dict[str, Score]:
 
 def print_scores(scores: dict[str, dict[str, Score]], console: Console) -> None:
     """Prints scores by prior and method."""
-    numbers = (Column(name, justify="right") for name in ("NI", "log10 regret", f"solved to {TAU:.0e}, %"))
-    title = "On validation functions of the priors: mean ± standard error"
+    numbers = (Column(name, justify="right") for name in ("NI", "log10 regret", "solved, %"))
+    title = f"On validation functions of the priors: mean ± standard error; solved to {TAU:.0e}"
     table = Table("prior", "method", *numbers, title=title)
     for prior, by_method in scores.items():
         for method, score in by_method.items():
