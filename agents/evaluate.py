@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from agents.training.command_line import command
 from agents.training.validation import TAU, Score, ValidationSet
 from pop_envs.checks import positive_int
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import load_checkpoint
 

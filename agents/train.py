@@ -27,7 +27,7 @@ from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import Score, ValidationSet
 from agents.vec_env import DrawnVecEnv
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.env import POPVectorEnv
 from pop_envs.pop.task import POPTask
 from pop_optimizer.ask_tell import POPPolicy

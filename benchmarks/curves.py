@@ -13,7 +13,7 @@ from rich.console import Console
 
 from agents.training.callbacks import HISTORY
 from agents.training.command_line import command
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_envs.rendering import PALETTE, dress
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from benchmarks.plain import mgh, nist, rosenbrock
 from benchmarks.plain.squares import Fit, SumOfSquares
 from benchmarks.variants import Noise, rotated, shifted
 from pop_envs.objectives.base import FunctionBatch, Objective, Prior
-from pop_envs.objectives.gp_prior import PRIORS, final_test_functions, validation_functions
+from pop_envs.objectives.priors import PRIORS, final_test_functions, validation_functions
 from pop_envs.objectives.reference import reference_minimum
 from pop_envs.objectives.vlse_formulas import FUNCTIONS
 

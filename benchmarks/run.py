@@ -33,7 +33,7 @@ from benchmarks.jobs import RESUMABLE, ProcessDied, demand_same_settings, run_jo
 from benchmarks.problems import Problem, block_problems
 from benchmarks.report import report
 from benchmarks.sweep import Method, Sweep, blocks, methods
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 
 _DESCRIPTION = "Runs every method on every function from the same starts, and judges them by the best value found."
 

@@ -30,7 +30,7 @@ from benchmarks.problems import Problem, validation_problems
 from benchmarks.rivals import RIVALS
 from benchmarks.run import run_once
 from benchmarks.sweep import Method
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_optimizer.checkpoint import write_atomically
 
 _log = partial(FloatDistribution, log=True)

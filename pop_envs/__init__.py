@@ -2,6 +2,7 @@
 
 from pop_envs.objectives.base import BoxObjective, FunctionBatch, Objective, Prior
 from pop_envs.objectives.gp_prior import GPPrior, PriorFunctions, WidePrior
+from pop_envs.objectives.plain_prior import PlainFunctions, PlainPrior
 from pop_envs.pop.env import POPEnv, POPVectorEnv
 from pop_envs.pop.task import POPTask
 from pop_envs.registration import register_all
@@ -14,6 +15,8 @@ __all__ = [
     "POPEnv",
     "POPTask",
     "POPVectorEnv",
+    "PlainFunctions",
+    "PlainPrior",
     "Prior",
     "PriorFunctions",
     "WidePrior",

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.rewards import REWARDS
 from pop_envs.pop.task import POPTask
 from pop_optimizer.ask_tell import POPPolicy

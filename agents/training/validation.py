@@ -15,7 +15,7 @@ from torch import Tensor
 from agents.training.descent import descend
 from pop_envs.measures import log10_regret, normalized_improvement, solved
 from pop_envs.objectives.base import FunctionBatch, evaluate
-from pop_envs.objectives.gp_prior import PRIORS, validation_functions, validation_starts
+from pop_envs.objectives.priors import PRIORS, validation_functions, validation_starts
 from pop_envs.objectives.reference import reference_minimum
 from pop_envs.search.trajectory import Trajectory
 from pop_optimizer.ask_tell import POPPolicy, run

@@ -6,13 +6,10 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pop_envs.objectives.base import FunctionBatch, Prior, Range, Uniforms
-from pop_envs.objectives.plain_prior import PlainPrior
 from pop_envs.objectives.reference import reference_minimum, spread
 
 _CHUNK = 64  # rows whose probe values fit the cache
@@ -334,38 +331,3 @@ class WidePrior(GPPrior):
             unit[index, 0] = spread(chosen)
             shift[index, 0] = reference_minimum(chosen) - margin[index, 0] * unit[index, 0]
         functions.contrast = torch.cat([shift, unit, power, k, exponent], -1)
-
-
-PRIORS: dict[str, type[Prior]] = {"gp": GPPrior, "wide": WidePrior, "plain": PlainPrior}
-"""By the names that environments, command lines and checkpoints know them by."""
-
-# Spawn keys: no integer seed, as training uses them, leads to these streams.
-_VALIDATION, _TEST = 1, 2
-
-
-def validation_functions(
-    prior: Prior, batch: int = 256, dim: int = 2, device: torch.device | str = "cpu"
-) -> FunctionBatch:
-    """The prior's functions to choose settings by: always the same, and never met in training."""
-    return prior.sample(batch, dim, _held_out(_VALIDATION, 0), device)
-
-
-def validation_starts(batch: int = 256, dim: int = 2) -> NDArray[np.float64]:
-    """Uniform starts (batch, dim) in the unit box that go with ``validation_functions``."""
-    return _held_out(_VALIDATION, 1).uniform(-1, 1, (batch, dim))
-
-
-def final_test_functions(
-    prior: Prior, batch: int = 1024, dim: int = 2, device: torch.device | str = "cpu"
-) -> FunctionBatch:
-    """The prior's functions to report on: as ``validation_functions``, but others."""
-    return prior.sample(batch, dim, _held_out(_TEST, 0), device)
-
-
-def final_test_starts(batch: int = 1024, dim: int = 2) -> NDArray[np.float64]:
-    """Uniform starts (batch, dim) in the unit box that go with ``final_test_functions``."""
-    return _held_out(_TEST, 1).uniform(-1, 1, (batch, dim))
-
-
-def _held_out(purpose: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=(purpose, stream)))

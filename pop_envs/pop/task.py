@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pop_envs.checks import made, positive_int
 from pop_envs.objectives.base import Prior
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.rewards import REWARDS, Reward
 from pop_envs.pop.search import Search
 from pop_envs.pop.step_rules import STEP_RULES, StepRule

@@ -29,7 +29,7 @@ from benchmarks.ablations import (
     run,
     summary,
 )
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 from pop_optimizer.checkpoint import load_checkpoint
 
 NAMES = ("as-shipped", "free")

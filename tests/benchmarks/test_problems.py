@@ -16,7 +16,7 @@ from benchmarks.problems import (
     vlse_problem,
 )
 from benchmarks.sweep import Sweep, blocks
-from pop_envs.objectives.gp_prior import PRIORS, final_test_functions
+from pop_envs.objectives.priors import PRIORS, final_test_functions
 
 # What the names of the functions seed: should these change, old results hold no more.
 SHIFT = [-0.45275609651112386, 0.16981234696651504]  # of ackley's minimizer

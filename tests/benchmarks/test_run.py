@@ -19,7 +19,7 @@ from benchmarks import sweep as sweeps
 from benchmarks.problems import vlse_problem
 from benchmarks.rivals import RIVALS, tuned
 from benchmarks.sweep import Sweep
-from pop_envs.objectives.gp_prior import PRIORS
+from pop_envs.objectives.priors import PRIORS
 
 METHODS = ("random_search", "lbfgsb_restarts", "differential_evolution")
 FUNCTIONS = ("sphere", "branin", "forrester_2008")

@@ -14,7 +14,8 @@ from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import validation_problems, vlse_problem
 from benchmarks.rivals import RIVALS, tuned
 from benchmarks.run import start_point
-from pop_envs.objectives.gp_prior import PRIORS, GPPrior
+from pop_envs.objectives.gp_prior import GPPrior
+from pop_envs.objectives.priors import PRIORS
 
 SMALL = tune.Tuning(functions=2, trials=3, budget=10, methods=("adam", "nelder_mead"), jobs=1)
 RECORD = json.loads(tune.Tuning().out.read_text("utf-8"))

@@ -5,7 +5,8 @@ from scipy.optimize import minimize
 
 from agents.training.validation import ADAM, NUM_FUNCTIONS, TAU, ValidationSet
 from pop_envs import BoxObjective, POPTask, PriorFunctions
-from pop_envs.objectives.gp_prior import PRIORS, GPPrior
+from pop_envs.objectives.gp_prior import GPPrior
+from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.tokens import TOKENS
 from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.ask_tell import POPPolicy

@@ -6,7 +6,6 @@ import torch
 from scipy.special import k1
 
 from pop_envs import GPPrior, WidePrior
-from pop_envs.objectives import gp_prior
 
 BOTH = [GPPrior(), WidePrior()]
 # The wide prior's powers are scaled by a spread that is found in single precision.
@@ -244,29 +243,6 @@ def test_rows_and_put(config):
     now = functions.value_and_grad(x)[0]
     assert torch.equal(now[1:4], kept[1:4])
     torch.testing.assert_close(now[[4, 0]], other.value_and_grad(x[[4, 0]])[0])
-
-
-@pytest.mark.parametrize("config", BOTH, ids=type)
-@pytest.mark.parametrize("draw", [gp_prior.validation_functions, gp_prior.final_test_functions])
-def test_held_out_functions_are_fixed_and_are_no_training_functions(config, draw):
-    x = uniform(8, 2)
-    y = draw(config, 8, 2).value_and_grad(x)[0]
-    torch.testing.assert_close(draw(config, 4, 2).value_and_grad(x[:4])[0], y[:4], **CLOSE)
-    for seed in range(4):
-        assert not torch.isclose(config.sample(8, 2, np.random.default_rng(seed)).value_and_grad(x)[0], y).any()
-
-
-def test_validation_and_test_have_nothing_in_common():
-    x = uniform(8, 2)
-    validation, test = (
-        draw(GPPrior(), 8, 2) for draw in (gp_prior.validation_functions, gp_prior.final_test_functions)
-    )
-    assert not torch.isclose(validation.value_and_grad(x)[0], test.value_and_grad(x)[0]).any()
-    starts = gp_prior.validation_starts(8, 2)
-    assert starts.shape == (8, 2)
-    assert (np.abs(starts) <= 1).all()
-    np.testing.assert_array_equal(starts, gp_prior.validation_starts(8, 2))
-    assert not np.isclose(starts, gp_prior.final_test_starts(8, 2)).any()
 
 
 @pytest.mark.parametrize(

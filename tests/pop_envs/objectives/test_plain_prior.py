@@ -8,8 +8,8 @@ from scipy.optimize import rosen, rosen_der
 
 from pop_envs import POPVectorEnv
 from pop_envs.objectives.base import Uniforms
-from pop_envs.objectives.gp_prior import PRIORS
 from pop_envs.objectives.plain_prior import BOWL, CURVE, LINK, VALLEY, PlainFunctions, PlainPrior, _link
+from pop_envs.objectives.priors import PRIORS
 
 DIMS = [1, 2, 3, 8, 33]
 KINDS = {"bowl": BOWL, "valley": VALLEY, "regression": LINK, "curve": CURVE}

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pop_envs import BoxObjective, GPPrior, Objective, POPTask, WidePrior
-from pop_envs.objectives.gp_prior import validation_functions
+from pop_envs.objectives.priors import validation_functions
 from pop_envs.pop.core import Core
 from pop_envs.pop.step_rules import STEP_RULES
 from pop_envs.pop.tokens import TOKENS

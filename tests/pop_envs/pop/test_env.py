@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from pop_envs import BoxObjective, GPPrior, Objective, POPEnv, POPVectorEnv, WidePrior
-from pop_envs.objectives.gp_prior import validation_functions
+from pop_envs.objectives.priors import validation_functions
 from pop_envs.pop import env as env_module
 from pop_envs.pop.rewards import LogGap, Reward
 from pop_envs.pop.step_rules import STEP_RULES, SignedStep
