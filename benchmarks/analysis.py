@@ -20,6 +20,7 @@ from scipy.stats import bootstrap
 from benchmarks import vlse
 from benchmarks.problems import KNOWN_MINIMA, NIST, OWN_STARTS, VLSE
 from benchmarks.significance import Significance, compare
+from pop_envs import measures
 from pop_envs.measures import log10_regret, normalized_improvement, ranks
 
 Array = NDArray[np.float64]
@@ -29,8 +30,7 @@ SMOOTH = f"{VLSE}, smooth"
 TARGETS = {"1e-2": 1e-2, "1e-4": 1e-4, "1e-8": 1e-8}
 """Regrets that are asked for, by the names that they have in the tables."""
 TAUS = {"1e-3": 1e-3, "1e-6": 1e-6, "1e-9": 1e-9}
-"""Accuracies at which a problem counts as solved, by the names that they have in the tables: Moré and Wild (2009),
-"Benchmarking derivative-free optimization algorithms", SIAM Journal on Optimization 20(1), with gradients."""
+"""Accuracies at which a problem counts as solved, see ``pop_envs.measures.solved``, by their names in the tables."""
 FOUR_DIGITS = 1e-4
 """Relative error of a sum of squares against NIST's certified one."""
 MEASURES = (
@@ -284,7 +284,7 @@ def profiles(comparison: Comparison, target: float = 1e-4) -> pd.DataFrame:
 def solved(comparison: Comparison) -> pd.DataFrame:
     """How often and how fast problems are solved: one row per method, the best mean rank first.
 
-    A run solves its problem to tau when ``f - f_min <= tau (f0 - f_min)``, with f0 the start's value (``TAUS``).
+    What a run solves to one of ``TAUS`` says ``pop_envs.measures.solved``.
 
     Returns:
         For each of ``TAUS`` the share of runs ``tau_<name>``, for NIST's fits ``four_digits``, the share that comes
@@ -350,7 +350,7 @@ def _evaluations_to_tau(comparison: Comparison, tau: float) -> pd.DataFrame:
 
     def reached(runs: pd.DataFrame, trace: Array) -> NDArray[np.bool_]:
         y0, f_min = (runs[name].to_numpy()[:, None] for name in ("y0", "f_min"))
-        return _done(runs) & (trace - f_min <= tau * (y0 - f_min))
+        return _done(runs) & measures.solved(y0, trace, f_min, tau)
 
     return _first(comparison, reached)
 
