@@ -9,15 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
-from agents.training.descent import descend
+from agents.training.descent import descend, lbfgsb
 from pop_envs.measures import log10_regret, normalized_improvement, solved
 from pop_envs.objectives.base import FunctionBatch, evaluate
 from pop_envs.objectives.priors import PRIORS, validation_functions, validation_starts
-from pop_envs.objectives.reference import reference_minimum
-from pop_envs.search.trajectory import Trajectory
+from pop_envs.objectives.reference import reference_minimum, trust_region_values
 from pop_optimizer.ask_tell import POPPolicy, run
 
 NUM_FUNCTIONS = 256
@@ -100,15 +98,7 @@ class ValidationSet:
 
     def descent(self) -> Tensor:
         """Values (batch, budget + 1) of the policy's own descent, which goes on to the end."""
-        y, g = evaluate(self.functions, self.starts)
-        trajectory, values = Trajectory.start(self.starts, y, g), [y]
-        for _ in range(self.budget):
-            assert trajectory.trust_region is not None
-            x = trajectory.trust_region.proposal
-            y, g = evaluate(self.functions, x)
-            trajectory.update(x - trajectory.x, x, y, g)
-            values.append(y)
-        return torch.stack(values, 1)
+        return trust_region_values(self.functions, self.starts, self.budget)
 
     def lbfgsb(self) -> Tensor:
         """Values (batch, budget + 1) of SciPy's L-BFGS-B, restarted at random points when it stops early."""
@@ -123,10 +113,8 @@ class ValidationSet:
             values.append(y[0])
             return y.item(), g[0].numpy()
 
-        box = [(-1.0, 1.0)] * len(x)
         while len(values) <= self.budget:
-            left = self.budget + 1 - len(values)
-            minimize(value_and_grad, x, jac=True, method="L-BFGS-B", bounds=box, options={"maxfun": left})
+            lbfgsb(value_and_grad, x, self.budget + 1 - len(values))
             x = rng.uniform(-1, 1, len(x))
         return torch.stack(values[: self.budget + 1])
 

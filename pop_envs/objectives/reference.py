@@ -49,16 +49,22 @@ def reference_minimum(objective: Objective, device: torch.device | str = "cpu", 
     batch = len(values)
     start_values, starts = values.topk(_STARTS, largest=False)
     functions = objective.rows(torch.arange(batch, device=values.device).repeat_interleave(_STARTS))
-    found = _descend(functions, probes[starts.flatten()])
+    found = trust_region_values(functions, probes[starts.flatten()], _ITERATIONS, far=False).amin(1)
     return torch.minimum(found.unflatten(0, (batch, _STARTS)), start_values).amin(-1)
 
 
-def _descend(objective: Objective, x: Tensor) -> Tensor:
-    """Lowest values (batch,) on descents from ``x`` (batch, dim)."""
-    descent = TrustRegion.start(x, *_evaluate(objective, x)[:2], far=False)
-    for _ in range(_ITERATIONS):
-        descent.update(descent.proposal, *_evaluate(objective, descent.proposal))
-    return descent.y
+def trust_region_values(objective: Objective, x: Tensor, steps: int, far: bool = True) -> Tensor:
+    """Values (batch, steps + 1), infinite where there are none, of descents from ``x`` (batch, dim).
+
+    They go wherever the trust region proposes; their first steps are long if ``far``, see ``TrustRegion.start``.
+    """
+    y, g, _ = _evaluate(objective, x)
+    descent, values = TrustRegion.start(x, y, g, far), [y]
+    for _ in range(steps):
+        y, g, valid = _evaluate(objective, descent.proposal)
+        descent.update(descent.proposal, y, g, valid)
+        values.append(y)
+    return torch.stack(values, 1)
 
 
 def _evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
