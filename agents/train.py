@@ -24,7 +24,7 @@ from agents.pop.episodic_ppo import EpisodicPPO
 from agents.pop.policy import TrajectoryPolicy
 from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
 from agents.training.command_line import command
-from agents.training.config import PRESETS, TrainConfig
+from agents.training.config import LAYOUT, PRESETS, TrainConfig
 from agents.training.validation import Score, ValidationSet
 from agents.vec_env import DrawnVecEnv
 from pop_envs.objectives.priors import PRIORS
@@ -80,9 +80,9 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     assert isinstance(model.learning_rate, WarmCosine)
     clock = Clock(config, model.learning_rate, before=seconds)
     policy = POPPolicy(model.policy.network, config.task)
+    sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
     # Patience shows in more coordinates and longer runs.
-    sizes = {"plain": {"budget": 4 * config.task.budget, "dim": 8, "size": 128}}
-    sets = {name: ValidationSet.of(name, **{"budget": config.task.budget, **sizes.get(name, {})}) for name in PRIORS}
+    sets["plain"] = ValidationSet.of("plain", 4 * config.task.budget, size=128, dim=8)
     validation = Validation(clock, policy, sets)
     bar = ProgressBar(clock)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
@@ -123,7 +123,7 @@ def _check_folder(config: TrainConfig) -> None:
         raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
     if config.resume:
         before, now = _kept(kept), config.lasting()
-        if "layout" not in before:
+        if before.get("layout") != LAYOUT:
             raise ValueError(
                 f"{config.folder} was made by an earlier version, whose state this one cannot go on from: its "
                 "checkpoint still runs; train anew with another --out or --seed"
@@ -165,13 +165,13 @@ def _command(config: TrainConfig) -> str:
 def _environment(config: TrainConfig) -> DrawnVecEnv:
     def draw(rng: np.random.Generator) -> POPVectorEnv:
         priors, dims, budgets = config.choices()
-        task = replace(config.task, prior=_one_of(priors, rng), budget=_one_of(budgets, rng))
-        return _vector_env(config, task, _one_of(dims, rng))
+        task = replace(config.task, prior=_drawn(priors, rng), budget=_drawn(budgets, rng))
+        return _vector_env(config, task, _drawn(dims, rng))
 
     return DrawnVecEnv(_vector_env(config, config.task, config.dims[0]), draw)
 
 
-def _one_of(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
+def _drawn(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
     return choices[int(rng.integers(len(choices)))]
 
 

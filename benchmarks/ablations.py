@@ -1,7 +1,7 @@
 """What each part of the design is worth: ``python -m benchmarks.ablations``.
 
 Every variant is the preset ``full`` with one thing changed, trained from several seeds for the same short
-wall time on one thread, at a learning rate that suits it, and evaluated on validation functions of the priors
+wall time on one thread, and evaluated on validation functions of the priors
 in two and eight dimensions. Every training leaves its own result in one atomic step, so that a study killed
 anywhere goes on where it stopped.
 """

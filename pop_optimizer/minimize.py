@@ -210,14 +210,12 @@ def _result(counted: _Counted, trajectory: Trajectory, message: str) -> Optimize
     values = np.array(counted.values)
     found = bool(np.isfinite(values).any())
     best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
-    converged = found and _converged(counted, best, trajectory)
+    status = 2 if not found else 0 if _converged(counted, best, trajectory) else 1
     told = (
-        "The best point is a local minimum."
-        if converged
-        else f"The budget is spent, {counted.nfev} evaluations with the start's, before the best descent has "
-        "converged: give more, or go on from x."
-        if found
-        else "The objective was finite nowhere on the path."
+        "The best point is a local minimum.",
+        f"The budget is spent, {counted.nfev} evaluations with the start's, before the best descent has converged: "
+        "give more, or go on from x.",
+        "The objective was finite nowhere on the path.",
     )
     fields = {
         "x": counted.points[best],
@@ -226,9 +224,9 @@ def _result(counted: _Counted, trajectory: Trajectory, message: str) -> Optimize
         "nit": len(values) - 1,
         "nfev": counted.nfev,
         "njev": counted.njev,
-        "success": converged,
-        "status": 0 if converged else 1 if found else 2,
-        "message": message or told,
+        "success": status == 0,
+        "status": status,
+        "message": message or told[status],
         "x_iters": np.array(counted.points),
         "func_vals": values,
     }

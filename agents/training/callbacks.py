@@ -69,7 +69,7 @@ class Clock(BaseCallback):
 
     @property
     def functions(self) -> int:
-        """Functions seen so far."""
+        """Functions seen so far; a run counts by its steps, as so many of the task's budget."""
         return self.model.num_timesteps // self.config.task.budget
 
     @property

@@ -13,6 +13,9 @@ from pop_envs.checks import positive_int
 from pop_envs.pop.task import POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
+LAYOUT = 3
+"""Of the state that a run is resumed from: with another one it cannot be."""
+
 _TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
 
 
@@ -25,7 +28,7 @@ class TrainConfig:
     seed: int = 0
     """What functions, the network's first weights and the actions are drawn by."""
     functions: int = 500_000
-    """Functions to train on; the learning rate falls to its end over them."""
+    """Functions to train on, longer runs counted as several; the learning rate falls to its end over them."""
     minutes: float = 12.0
     """Wall time after which training ends, if it comes before; the learning rate falls with it."""
     out: Path = Path("runs")
@@ -122,7 +125,7 @@ class TrainConfig:
         free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
         kept = {name: value for name, value in self.settings().items() if name not in free}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
-        return plain | {"layout": 2}  # of the state to resume from
+        return plain | {"layout": LAYOUT}
 
     @property
     def folder(self) -> Path:

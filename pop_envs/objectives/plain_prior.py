@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pop_envs.objectives.base import FunctionBatch, Prior, Range, Uniforms
 
-BOWL, VALLEY, LINK, CURVE = range(4)
+BOWL, VALLEY, REGRESSION, CURVE = range(4)
 """Kinds of functions, in the order of the prior's probabilities."""
 
 _REFLECTIONS = 2  # enough to turn every axis, at a cost that is linear in the dimension
@@ -122,11 +122,11 @@ def _valley(f: PlainFunctions, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _regression(f: PlainFunctions, x: Tensor) -> tuple[Tensor, Tensor]:
-    inside = x @ f.weight.mT  # (batch, n, rows)
-    wanted = f.target[:, None] @ f.weight.mT
     shape = f.shape[..., None]
-    residual = _link(inside, shape)[0] - _link(wanted, shape)[0]
-    push = 2 * residual * _link(inside, shape)[1] / inside.shape[-1]
+    predicted, slope = _link(x @ f.weight.mT, shape)  # (batch, n, rows)
+    observed, _ = _link(f.target[:, None] @ f.weight.mT, shape)
+    residual = predicted - observed
+    push = 2 * residual * slope / residual.shape[-1]
     return residual.square().mean(-1), push @ f.weight
 
 

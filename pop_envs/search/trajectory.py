@@ -121,7 +121,7 @@ class Trajectory:
             since_best=zero,
             jumps=zero,
             trust_region=descent,
-            kept=None if descent is None else _with_rows(descent, torch.zeros_like(valid), descent),
+            kept=descent and replace(descent, curvature=replace(descent.curvature)),  # updates bind new tensors
             surrogate=Surrogate.start(x, y, capacity) if capacity else None,
         )
         run._set_proposed()

@@ -65,9 +65,21 @@ class TrustRegion:
         """
         zero = torch.zeros_like(y)
         downhill = -g.sign()
-        step = _FAR * (downhill - x) * downhill.abs()
-        curvature = QuasiNewton.start(g, torch.linalg.vector_norm(step, dim=-1) if far else _near(g))
-        region = cls(x, y, g, x, zero, zero - 1, zero + _LONGEST, zero, zero, zero, curvature)
+        step = _FAR * (downhill - x) * downhill.abs()  # none where the slope is 0
+        first_step = torch.linalg.vector_norm(step, dim=-1) if far else _near(g)
+        region = cls(
+            x=x,
+            y=y,
+            g=g,
+            proposal=x,
+            predicted_reduction=zero,
+            outcome=zero - 1,
+            radius=zero + _LONGEST,
+            extrapolation=zero,
+            accepts=zero,
+            rejects=zero,
+            curvature=QuasiNewton.start(g, first_step),
+        )
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
 

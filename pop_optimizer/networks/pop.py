@@ -12,6 +12,7 @@ from pop_optimizer.networks.distributions import DISTRIBUTIONS, PerCoordinateDis
 from pop_optimizer.networks.transformer import Cache, TrajectoryTransformer, last_hidden
 
 COORDINATES = 64
+"""At how many coordinates a network looks at most."""
 
 
 class POPNetwork(nn.Module):
@@ -23,7 +24,7 @@ class POPNetwork(nn.Module):
 
     Args:
         num_features: Features of a token.
-        proposed: Columns of the token with the actions that the head follows.
+        proposed: Columns of the token that the head reads, see ``PerCoordinateDistribution.follows``.
         head: A name in ``DISTRIBUTIONS``.
         width: Of the transformer.
         depth: Of the transformer.

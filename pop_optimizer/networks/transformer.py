@@ -19,14 +19,13 @@ class Cache:
         transformer: Whose layers it serves.
         batch: Number of runs.
         dim: Number of coordinates.
-        length: Steps it can hold.
+        length: Steps of a run; it holds those of the window.
     """
 
     def __init__(self, transformer: TrajectoryTransformer, batch: int, dim: int, length: int) -> None:
         depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
         like = transformer.embed.weight
-        self.capacity = min(length, transformer.window or length)
-        shape = batch * dim, heads, self.capacity, width // heads
+        shape = batch * dim, heads, min(length, transformer.window or length), width // heads
         self.keys = [like.new_empty(shape) for _ in range(depth)]
         self.values = [like.new_empty(shape) for _ in range(depth)]
         self.length = 0

@@ -8,11 +8,11 @@ from scipy.optimize import rosen, rosen_der
 
 from pop_envs import POPVectorEnv
 from pop_envs.objectives.base import Uniforms
-from pop_envs.objectives.plain_prior import BOWL, CURVE, LINK, VALLEY, PlainFunctions, PlainPrior, _link
+from pop_envs.objectives.plain_prior import BOWL, CURVE, REGRESSION, VALLEY, PlainFunctions, PlainPrior, _link
 from pop_envs.objectives.priors import PRIORS
 
 DIMS = [1, 2, 3, 8, 33]
-KINDS = {"bowl": BOWL, "valley": VALLEY, "regression": LINK, "curve": CURVE}
+KINDS = {"bowl": BOWL, "valley": VALLEY, "regression": REGRESSION, "curve": CURVE}
 
 
 def only(kind, **changes):
@@ -85,7 +85,7 @@ def test_values_on_shared_points_are_those_of_value_and_grad(kind, dim):
 
 def test_a_batch_equals_functions_drawn_one_by_one(dim):
     whole, rng = sample(PlainPrior(), 40, dim, seed=3), np.random.default_rng(3)
-    assert set(whole.kind.tolist()) == {BOWL, VALLEY, LINK, CURVE}
+    assert set(whole.kind.tolist()) == {BOWL, VALLEY, REGRESSION, CURVE}
     x = uniform(40, dim)
     y, g = whole.value_and_grad(x)
     for i in range(40):
@@ -213,7 +213,7 @@ def test_reflected_functions_are_the_same_in_other_axes(dim):
 
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_regressions_by_hand(shape):
-    functions, x = sample(only(LINK), 10, 3), uniform(10, 3)
+    functions, x = sample(only(REGRESSION), 10, 3), uniform(10, 3)
     functions = replace(functions, shape=torch.full((10, 1), float(shape), dtype=torch.float64))
     link = (np.tanh, np.exp, lambda z: z + np.sqrt(1 + z**2))[shape]
     for i in range(10):
@@ -268,7 +268,7 @@ def test_extreme_uniform_numbers_give_finite_functions(dim):
         rows = torch.full((4, PlainPrior().num_uniforms(dim)), number, dtype=torch.float64)
         rows[:, 0] = torch.tensor([0.0, 0.3, 0.7, 0.99])  # a kind each
         functions = PlainPrior().build(rows, dim)
-        assert functions.kind.tolist() == [BOWL, VALLEY, LINK, CURVE]
+        assert functions.kind.tolist() == [BOWL, VALLEY, REGRESSION, CURVE]
         for part in functions.value_and_grad(uniform(4, dim)):
             assert part.isfinite().all()
 
