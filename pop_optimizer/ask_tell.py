@@ -11,6 +11,7 @@ from pop_envs.checks import positive_int
 from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
 from pop_envs.pop.task import POPTask
+from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.networks.pop import POPNetwork
 from pop_optimizer.threads import one_thread
 
@@ -30,14 +31,16 @@ class POPPolicy:
         budget: int,
         deterministic: bool = False,
         generator: torch.Generator | None = None,
+        descent: TrustRegion | None = None,
     ) -> Run:
         """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
 
-        Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been
+        there last is gone on with.
         """
         search = self.task.make_search(positive_int("budget", budget))
         with one_thread(len(x)):
-            search.start(x, y, g)
+            search.start(x, y, g, descent)
         return Run(self.network, search, deterministic, generator)
 
 
@@ -74,8 +77,8 @@ class Run:
                 self._asked = self.search.propose(action.to(torch.float64).clamp(-1, 1))
         return self._asked.clone()
 
-    def tell(self, y: Tensor, g: Tensor) -> None:
-        """Values (batch,) and gradients (batch, dim) at the points asked for.
+    def tell(self, y: Tensor, g: Tensor, x: Tensor | None = None) -> None:
+        """Values (batch,) and gradients (batch, dim) at the points asked for, or at ``x`` (batch, dim) instead.
 
         Raises:
             RuntimeError: If no points were asked for.
@@ -89,7 +92,7 @@ class Run:
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
         with torch.no_grad(), one_thread(self._shape[0]):
-            self.search.update(y.to(self._asked), g.to(self._asked))
+            self.search.update(y.to(self._asked), g.to(self._asked), x)
         self._asked = None
 
 

@@ -9,6 +9,7 @@ from pop_envs.pop.step_rules import StepRule
 from pop_envs.pop.tokens import Tokens
 from pop_envs.search.surrogate import CAPACITY
 from pop_envs.search.trajectory import Trajectory
+from pop_envs.search.trust_region import TrustRegion
 
 
 class Search:
@@ -30,12 +31,15 @@ class Search:
         self._token: Tensor | None = None
         self._proposed: tuple[Tensor, Tensor] | None = None
 
-    def start(self, x: Tensor, y: Tensor, g: Tensor) -> None:
-        """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
+    def start(self, x: Tensor, y: Tensor, g: Tensor, descent: TrustRegion | None = None) -> None:
+        """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
+
+        A ``descent`` that has been there last is gone on with.
+        """
         trust_region = self.tokens.needs_trust_region or self.step_rule.needs_trust_region
         capacity = min(self.budget + 1, CAPACITY) if self.tokens.needs_surrogate else 0
         # Copies, here and in `update`: callers may write into what is theirs.
-        self.trajectory = Trajectory.start(x.clone(), y.clone(), g.clone(), trust_region, capacity)
+        self.trajectory = Trajectory.start(x.clone(), y.clone(), g.clone(), trust_region, capacity, descent)
         self._token, self._proposed = None, None
 
     def propose(self, action: Tensor) -> Tensor:
@@ -53,16 +57,16 @@ class Search:
         self._proposed = action, x
         return x.clone()
 
-    def update(self, y: Tensor, g: Tensor) -> None:
-        """Takes values (batch,) and gradients (batch, dim) at the points that were proposed.
+    def update(self, y: Tensor, g: Tensor, x: Tensor | None = None) -> None:
+        """Takes values (batch,) and gradients (batch, dim) at the points that were proposed, or at ``x`` (batch, dim).
 
         Raises:
             RuntimeError: If there are none.
         """
         if self._proposed is None:
             raise RuntimeError("there are no points that values could belong to: propose comes before update")
-        action, x = self._proposed
-        self.trajectory.update(action, x, y.clone(), g.clone())
+        action, proposed = self._proposed
+        self.trajectory.update(action, proposed if x is None else x.clone(), y.clone(), g.clone())
         self._token, self._proposed = None, None
 
     @property

@@ -58,6 +58,11 @@ class QuasiNewton:
         self.rho = self.rho.masked_fill(rows[:, None], 0.0)
         self.gamma = torch.where(rows, _first_scale(g, first_step), self.gamma)
 
+    def rescaled(self, scale: Tensor) -> QuasiNewton:
+        """The same estimate where moves count in units of ``scale`` (dim,), positive."""
+        gamma = self.gamma / scale.log().mean().mul(2).exp()
+        return QuasiNewton(self.s / scale, self.z * scale, self.rho, gamma)
+
     def direction(self, g: Tensor, fixed: Tensor) -> Tensor:
         """The quasi-Newton direction ``-H g`` (batch, dim) at gradients ``g``, by the two-loop recursion.
 

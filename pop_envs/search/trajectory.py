@@ -87,17 +87,27 @@ class Trajectory:
     surrogate: Surrogate | None
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, g: Tensor, trust_region: bool = True, capacity: int = 0) -> Trajectory:
+    def start(
+        cls,
+        x: Tensor,
+        y: Tensor,
+        g: Tensor,
+        trust_region: bool = True,
+        capacity: int = 0,
+        descent: TrustRegion | None = None,
+    ) -> Trajectory:
         """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
 
-        A surrogate goes along if it has a ``capacity``, of points.
+        A surrogate goes along if it has a ``capacity``, of points; the ``descent`` is a new one, or that given, which
+        has been at ``x`` last.
         """
         valid = _usable(y)
         y = torch.where(valid, y, 0.0)
         g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), _inward(x))
         zero, still = torch.zeros_like(y), torch.zeros_like(x)
         downhill = _downhill(x, g, still)
-        descent = TrustRegion.start(x, y.masked_fill(~valid, torch.inf), g) if trust_region else None
+        if trust_region and descent is None:
+            descent = TrustRegion.start(x, y.masked_fill(~valid, torch.inf), g)
         run = cls(
             t=torch.zeros_like(y, dtype=torch.int64),
             x=x,
@@ -214,8 +224,10 @@ class Trajectory:
         if not left.any():
             return
         resumed = left & lower & self.kept.leads_to(x)
-        self.jumps = self.jumps + (left & ~resumed)
+        begun = left & ~resumed
+        self.jumps = self.jumps + begun
         present = _with_rows(self.trust_region, resumed, self.kept)
+        present.number = torch.where(begun, self.jumps, present.number)
         self.kept = _with_rows(self.kept, left & ~lower, self.trust_region)
         self.trust_region = present
 

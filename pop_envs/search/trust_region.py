@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class TrustRegion:
         extrapolation: Length of the next step where the function curved down along the last, else 0 (batch,).
         accepts: Points accepted since the start (batch,).
         rejects: Points rejected since the last one that was accepted (batch,).
+        number: How many descents there were before (batch,).
         curvature: The inverse Hessian's estimate.
     """
 
@@ -55,6 +56,7 @@ class TrustRegion:
     extrapolation: Tensor
     accepts: Tensor
     rejects: Tensor
+    number: Tensor
     curvature: QuasiNewton
 
     @classmethod
@@ -78,10 +80,24 @@ class TrustRegion:
             extrapolation=zero,
             accepts=zero,
             rejects=zero,
+            number=zero,
             curvature=QuasiNewton.start(g, first_step),
         )
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
+
+    def rescaled(self, center: Tensor, scale: Tensor) -> TrustRegion:
+        """The same descents seen from another box, with that centre (dim,) and half-widths (dim,) in this one."""
+        moved = replace(
+            self,
+            x=(self.x - center) / scale,
+            g=self.g * scale,
+            radius=torch.full_like(self.radius, _LONGEST),
+            extrapolation=torch.zeros_like(self.extrapolation),
+            curvature=self.curvature.rescaled(scale),
+        )
+        moved._set_proposal(moved._quasi_newton_target())
+        return moved
 
     def leads_to(self, x: Tensor) -> Tensor:
         """Whether points (batch, dim) are near enough to the proposals to count as steps (batch,)."""
