@@ -99,6 +99,12 @@ class TrustRegion:
         moved._set_proposal(moved._quasi_newton_target())
         return moved
 
+    def unrestricted_reduction(self) -> Tensor:
+        """Fall in value (batch,) that the slope predicts for the whole quasi-Newton step, however short the radius."""
+        fixed = self._fixed()
+        step = (self.x + self.curvature.direction(self.g, fixed)).clamp(-1, 1) - self.x
+        return -torch.linalg.vecdot(self.g.masked_fill(fixed, 0.0), step)
+
     def leads_to(self, x: Tensor) -> Tensor:
         """Whether points (batch, dim) are near enough to the proposals to count as steps (batch,)."""
         reach = _longest_entry(self.proposal - self.x)
@@ -131,12 +137,16 @@ class TrustRegion:
         self._set_proposal(self._quasi_newton_target())
 
     def _quasi_newton_target(self) -> Tensor:
-        fixed = (self.x.abs() >= 1 - _WALL) & (self.x * self.g < 0)  # downhill is out of the box
+        fixed = self._fixed()
         step = self.curvature.direction(self.g, fixed)
         natural = _longest_entry(step)
         length = torch.minimum(torch.where(self.extrapolation > 0, self.extrapolation, natural), self.radius)
         step = step * (length / natural.clamp(min=1e-300))[:, None]
         return torch.where(fixed, self.x.sign(), self.x + step)
+
+    def _fixed(self) -> Tensor:
+        """Coordinates (batch, dim) at a wall, where downhill is out of the box."""
+        return (self.x.abs() >= 1 - _WALL) & (self.x * self.g < 0)
 
     def _set_proposal(self, target: Tensor) -> None:
         self.proposal = target.clamp(-1, 1)
