@@ -56,6 +56,7 @@ class _NumPy:
     copy = staticmethod(np.copy)
     from_tensor = staticmethod(lambda x, like: x.numpy())
     to_tensor = staticmethod(torch.from_numpy)
+    as_like = staticmethod(lambda x, like: np.asarray(x, like.dtype))
 
 
 class _Torch:
@@ -90,6 +91,7 @@ class _Torch:
     copy = staticmethod(torch.clone)
     from_tensor = staticmethod(lambda x, like: x.to(like.device))
     to_tensor = staticmethod(lambda x: x)
+    as_like = staticmethod(torch.Tensor.to)
 
 
 def namespace(x: Array) -> Any:

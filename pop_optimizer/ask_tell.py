@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.checks import positive_int
 from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
@@ -24,15 +25,17 @@ class POPPolicy:
 
     def start(
         self,
-        x: Tensor,
-        y: Tensor,
-        g: Tensor,
+        x: Array,
+        y: Array,
+        g: Array,
         budget: int,
         deterministic: bool = False,
         generator: torch.Generator | None = None,
     ) -> Run:
-        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there, float64.
 
+        NumPy arrays are the faster way for one run, or a few; tensors for many. All that the run takes and gives is of
+        the kind of ``x``.
         Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
         """
         search = self.task.make_search(positive_int("budget", budget))
@@ -53,13 +56,13 @@ class Run:
     ) -> None:
         self.search = search
         self._network = network
-        self._shape = search.trajectory.x.shape
+        self._shape = tuple(search.trajectory.x.shape)
         self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
         self._deterministic = deterministic
         self._generator = generator
-        self._asked: Tensor | None = None
+        self._asked: Array | None = None
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Array:
         """The next points (batch, dim), in the unit box; the same again until their values are told.
 
         Raises:
@@ -69,12 +72,14 @@ class Run:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
             with torch.no_grad(), one_thread(self._shape[0]):
-                distribution = self._network.act(self.search.token, self._cache)
+                token = self.search.token
+                xp = namespace(token)
+                distribution = self._network.act(xp.to_tensor(token), self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
-                self._asked = self.search.propose(action.to(torch.float64).clamp(-1, 1))
-        return self._asked.clone()
+                self._asked = self.search.propose(xp.from_tensor(action.to(torch.float64).clamp(-1, 1), token))
+        return namespace(self._asked).copy(self._asked)
 
-    def tell(self, y: Tensor, g: Tensor) -> None:
+    def tell(self, y: Array, g: Array) -> None:
         """Values (batch,) and gradients (batch, dim) at the points asked for.
 
         Raises:
@@ -85,11 +90,12 @@ class Run:
             raise RuntimeError("there are no points that values could belong to: ask comes before tell")
         if y.shape != self._shape[:1] or g.shape != self._shape:
             raise ValueError(
-                f"expected values {tuple(self._shape[:1])} and gradients {tuple(self._shape)}, "
+                f"expected values {self._shape[:1]} and gradients {self._shape}, "
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
         with torch.no_grad(), one_thread(self._shape[0]):
-            self.search.update(y.to(self._asked), g.to(self._asked))
+            as_like = namespace(self._asked).as_like
+            self.search.update(as_like(y, self._asked), as_like(g, self._asked))
         self._asked = None
 
 

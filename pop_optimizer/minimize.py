@@ -79,12 +79,11 @@ def minimize(
     generator = torch.Generator("cpu").manual_seed(int(policy_seed.generate_state(1)[0]))
 
     # In own coordinates, which the way through the unit box would round.
-    y, g = (torch.from_numpy(answer) for answer in objective.evaluate_own(start[None]))
-    unit = torch.from_numpy(objective.to_unit(start[None]).clip(-1, 1))
-    run = policy.start(unit, y, g, steps, deterministic, generator)
+    unit = objective.to_unit(start[None]).clip(-1, 1)
+    run = policy.start(unit, *objective.evaluate_own(start[None]), steps, deterministic, generator)
     message = ""
     for _ in range(steps):
-        run.tell(*objective.value_and_grad(run.ask()))
+        run.tell(*objective.evaluate_own(objective.from_unit(run.ask())))
         if callback is not None:
             try:
                 callback(counted.points[-1].copy())
