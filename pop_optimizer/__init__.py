@@ -3,5 +3,6 @@
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
 from pop_optimizer.minimize import minimize, pop
+from pop_optimizer.optimizer import Optimizer
 
-__all__ = ["Card", "CheckpointError", "POPPolicy", "Run", "load_checkpoint", "minimize", "pop"]
+__all__ = ["Card", "CheckpointError", "Optimizer", "POPPolicy", "Run", "load_checkpoint", "minimize", "pop"]

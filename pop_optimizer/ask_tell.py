@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.checks import positive_int
 from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
@@ -25,18 +26,20 @@ class POPPolicy:
 
     def start(
         self,
-        x: Tensor,
-        y: Tensor,
-        g: Tensor,
+        x: Array,
+        y: Array,
+        g: Array,
         budget: int,
         deterministic: bool = False,
         generator: torch.Generator | None = None,
         descent: TrustRegion | None = None,
     ) -> Run:
-        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there, float64.
 
-        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been
-        there last is gone on with.
+        NumPy arrays are the faster way for one run, or a few; tensors for many. All that the run takes and gives is of
+        the kind of ``x``.
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been at
+        ``x`` last is gone on with.
         """
         search = self.task.make_search(positive_int("budget", budget))
         with one_thread(len(x)):
@@ -56,13 +59,13 @@ class Run:
     ) -> None:
         self.search = search
         self._network = network
-        self._shape = search.trajectory.x.shape
+        self._shape = tuple(search.trajectory.x.shape)
         self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
         self._deterministic = deterministic
         self._generator = generator
-        self._asked: Tensor | None = None
+        self._asked: Array | None = None
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Array:
         """The next points (batch, dim), in the unit box; the same again until their values are told.
 
         Raises:
@@ -72,12 +75,14 @@ class Run:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
             with torch.no_grad(), one_thread(self._shape[0]):
-                distribution = self._network.act(self.search.token, self._cache)
+                token = self.search.token
+                xp = namespace(token)
+                distribution = self._network.act(xp.to_tensor(token), self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
-                self._asked = self.search.propose(action.to(torch.float64).clamp(-1, 1))
-        return self._asked.clone()
+                self._asked = self.search.propose(xp.from_tensor(action.to(torch.float64).clamp(-1, 1), token))
+        return namespace(self._asked).copy(self._asked)
 
-    def tell(self, y: Tensor, g: Tensor, x: Tensor | None = None) -> None:
+    def tell(self, y: Array, g: Array, x: Array | None = None) -> None:
         """Values (batch,) and gradients (batch, dim) at the points asked for, or at ``x`` (batch, dim) instead.
 
         Raises:
@@ -88,12 +93,18 @@ class Run:
             raise RuntimeError("there are no points that values could belong to: ask comes before tell")
         if y.shape != self._shape[:1] or g.shape != self._shape:
             raise ValueError(
-                f"expected values {tuple(self._shape[:1])} and gradients {tuple(self._shape)}, "
+                f"expected values {self._shape[:1]} and gradients {self._shape}, "
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
         with torch.no_grad(), one_thread(self._shape[0]):
-            self.search.update(y.to(self._asked), g.to(self._asked), x)
+            as_like = namespace(self._asked).as_like
+            self.search.update(as_like(y, self._asked), as_like(g, self._asked), x)
         self._asked = None
+
+    def extend(self, steps: int) -> None:
+        """Makes the budget larger by so many steps, from the next point that is asked for on."""
+        self.search.extend(steps)
+        self._cache.extend(self.search.budget)
 
 
 def run(

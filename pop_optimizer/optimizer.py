@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
-from torch import Tensor
 
 from pop_envs.checks import positive_int
 from pop_envs.search.trust_region import TrustRegion
@@ -112,6 +111,11 @@ class Optimizer:
         return len(self._points) > (self._budget if len(self.space.free) else 0)
 
     @property
+    def steps(self) -> int:
+        """Steps made: points after the start."""
+        return max(len(self._points) - 1, 0)
+
+    @property
     def x(self) -> Vector:
         """The best point so far (dim,)."""
         if self._points:
@@ -139,7 +143,7 @@ class Optimizer:
             if self.done:
                 raise RuntimeError(f"the budget of {self._budget} steps is spent: raise `budget` to go on")
             assert self._run is not None
-            self._asked = self.space.full(self.space.box.from_unit(self._run.ask()[0].numpy()))
+            self._asked = self.space.full(self.space.box.from_unit(self._run.ask()[0]))
         return self._asked.copy()
 
     def tell(self, x: ArrayLike, value: ArrayLike, gradient: ArrayLike) -> None:
@@ -156,14 +160,12 @@ class Optimizer:
             RuntimeError: If the budget is spent.
         """
         points, dim = np.array(x, dtype=np.float64), self.space.dim
-        if points.ndim == 1 or not points.ndim:
-            points, value, gradient = points.reshape(1, -1), [value], [gradient]  # type: ignore[list-item]
+        values, gradients = ([value], [gradient]) if points.ndim < 2 else (value, gradient)
+        points = points.reshape(1, -1) if points.ndim < 2 else points
         if points.ndim != 2 or points.shape[1] != dim:
             raise ValueError(f"x must have shape ({dim},) or (n, {dim}), got {np.shape(x)}")
-        answers = [_listed("value", value, len(points)), _listed("gradient", gradient, len(points))]
-        told = [
-            (point, number(y, "value"), _gradient(g, point.shape)) for point, y, g in zip(points, *answers, strict=True)
-        ]
+        answers = _listed("value", values, len(points)), _listed("gradient", gradients, len(points))
+        told = [(x, number(y, "value"), _gradient(g, x.shape)) for x, y, g in zip(points, *answers, strict=True)]
         for point, _, _ in told:
             if not ((self.space.lower <= point) & (point <= self.space.upper)).all():
                 raise ValueError(f"x must lie in the bounds, got {point}")
@@ -187,21 +189,22 @@ class Optimizer:
         lowest = self._lowest_of_descents()
         near = [p for p in lowest.values() if self._same(self._points[p], self.x)]
         status, message = self._verdict(values)
-        return OptimizeResult(
-            message=message,
-            success=status == CONVERGED,
-            status=status,
-            fun=self.fun,
-            x=self.x,
-            jac=self._best_gradient.copy(),
-            nit=max(evaluations - 1, 0),
-            nfev=evaluations,
-            njev=evaluations,
-            descents=len(lowest),
-            descents_to_best=len(near),
-            x_iters=np.array(self._points).reshape(-1, self.space.dim),
-            func_vals=values,
-        )
+        fields = {
+            "message": message,
+            "success": status == CONVERGED,
+            "status": status,
+            "fun": self.fun,
+            "x": self.x,
+            "jac": self._best_gradient.copy(),
+            "nit": max(evaluations - 1, 0),
+            "nfev": evaluations,
+            "njev": evaluations,
+            "descents": len(lowest),
+            "descents_to_best": len(near),
+            "x_iters": np.array(self._points).reshape(-1, self.space.dim),
+            "func_vals": values,
+        }
+        return OptimizeResult(**fields)
 
     def _tell(self, x: Vector, y: float, g: Vector) -> None:
         if self.done:
@@ -209,7 +212,7 @@ class Optimizer:
         first = not self._points
         self._points.append(x.copy())
         self._values.append(y)
-        improved = first or (math.isfinite(y) and not self.fun <= y)
+        improved = first or (math.isfinite(y) and not (math.isfinite(self.fun) and self.fun <= y))
         if improved:
             self._best, self._best_gradient = len(self._points) - 1, g.copy()
         asked, self._asked = self._asked, None
@@ -233,30 +236,31 @@ class Optimizer:
             self._unit(x), *self._seen(y, g), steps, self._deterministic, self._generator, descent
         )
 
-    def _move(self, x: Vector, y: float, g: Vector, steps: int, pressed: Vector) -> None:
+    def _move(self, x: Vector, y: float, g: Vector, steps: int, pressed: NDArray[np.bool_]) -> None:
         """Goes on in a region around ``x``, where it is at an edge that is no bound."""
         assert self._run is not None
         here, descent = self._unit(x), self._run.search.trajectory.trust_region
         self._first_descent, self._descents_before = self._descents[-1], max(self._descents)
-        frame = (torch.from_numpy(a) for a in self.space.grow(x, pressed))
+        frame = self.space.grow(x, pressed)
         if descent is not None:
             at_x = bool((descent.x == here).all())
-            descent = replace(descent.rescaled(*frame), number=torch.zeros_like(descent.number)) if at_x else None
+            descent = replace(descent.rescaled(*frame), number=np.zeros(1)) if at_x else None
         self._start(x, y, g, steps, descent)
 
-    def _unit(self, x: Vector) -> Tensor:
-        return torch.from_numpy(self.space.to_unit(x).clip(-1, 1))[None]
+    def _unit(self, x: Vector) -> Vector:
+        """A point as the search sees it (1, n)."""
+        return self.space.to_unit(x).clip(-1, 1)[None]
 
-    def _seen(self, y: float, g: Vector) -> tuple[Tensor, Tensor]:
+    def _seen(self, y: float, g: Vector) -> tuple[Vector, Vector]:
         """Value (1,) and gradient (1, n) as the search sees them."""
         with np.errstate(over="ignore", invalid="ignore"):
             slope = g[self.space.free] * self.space.box.half_width
-        return torch.tensor([y], dtype=torch.float64), torch.from_numpy(slope)[None]
+        return np.array([y]), slope[None]
 
     def _number_of_descent(self) -> int:
         assert self._run is not None
         trajectory = self._run.search.trajectory
-        number = 0 if trajectory.trust_region is None else int(trajectory.trust_region.number)
+        number = 0 if trajectory.trust_region is None else int(trajectory.trust_region.number.item())
         return self._descents_before + number if number else self._first_descent
 
     def _lowest_of_descents(self) -> dict[int, int]:
@@ -288,7 +292,7 @@ class Optimizer:
         assert self._run is not None
         descent = self._run.search.trajectory.lowest
         if descent is not None:
-            fall = float(descent.unrestricted_reduction())
+            fall = descent.unrestricted_reduction().item()
             first = next(value for value in self._values if math.isfinite(value))
             if fall <= self._ftol * max(abs(self.fun), min(1.0, first - self.fun)):
                 return f"the next step promises no more than {max(fall, 0.0):.1e} (ftol = {self._ftol:.1e})"
@@ -360,9 +364,9 @@ def _load(folder: Path, written: int) -> POPPolicy:
     return load_checkpoint(folder)[0]
 
 
-def _listed(name: str, answers: ArrayLike, length: int) -> list[Any]:
+def _listed(name: str, answers: Any, length: int) -> list[Any]:
     try:
-        listed = list(answers)  # type: ignore[arg-type]
+        listed = list(answers)
     except TypeError:
         listed = []
     if len(listed) != length:

@@ -29,6 +29,15 @@ class Cache:
         self.keys = [like.new_empty(shape) for _ in range(depth)]
         self.values = [like.new_empty(shape) for _ in range(depth)]
         self.length = 0
+        self._window = transformer.window
+
+    def extend(self, length: int) -> None:
+        """Makes room for runs of ``length`` steps."""
+        more = min(length, self._window or length) - self.keys[0].shape[2]
+        if more > 0:
+            self.keys, self.values = (
+                [F.pad(part, (0, 0, 0, more)) for part in parts] for parts in (self.keys, self.values)
+            )
 
 
 class Block(nn.Module):
