@@ -10,13 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pop_optimizer.differences import EPS, SCHEMES, differences, evaluations
+
 Vector = NDArray[np.float64]
 Jacobian = bool | str | Callable[..., Any] | None
-
-# The step that balances rounding against what the formula leaves out, as a power of the precision (Nocedal & Wright,
-# section 8.1); a complex step has nothing to balance.
-_POWERS = {"2-point": 1 / 2, "3-point": 1 / 3, "cs": 1 / 2}
-_EPS = 2.0**-52
 
 
 class Function:
@@ -47,15 +44,14 @@ class Function:
         self._fun, self._args = fun, args if isinstance(args, tuple) else (args,)
         self._lower, self._upper = lower, upper
         self._jac = _checked(jac)
-        # What stays fixed has no gradient to estimate.
-        self._free = np.flatnonzero(lower < upper).tolist()
         self.nfev = self.njev = 0
 
     @property
     def price(self) -> int:
         """Evaluations of ``fun`` that a point takes."""
-        each = {"2-point": 1, "3-point": 2, "cs": 1}
-        return 1 + each[self._jac] * len(self._free) if isinstance(self._jac, str) else 1
+        if not isinstance(self._jac, str):
+            return 1
+        return 1 + evaluations(self._jac, int((self._lower < self._upper).sum()))
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Value and gradient (dim,) at a point (dim,).
@@ -67,7 +63,8 @@ class Function:
         if isinstance(self._jac, str):
             answer = self._call(x)
             value = number(answer)
-            return value, self._differences(x, value, precision(answer))
+            eps = precision(answer)
+            return value, differences(self._values, x, np.asarray(value), self._lower, self._upper, self._jac, eps)
         self.njev += 1
         if callable(self._jac):
             value = number(self._call(x))
@@ -81,43 +78,12 @@ class Function:
         self.nfev += 1
         return self._fun(x.copy(), *self._args)
 
-    def _differences(self, x: Vector, value: float, eps: float) -> Vector:
-        assert isinstance(self._jac, str)
-        slopes = np.zeros_like(x)
-        above, below = self._upper - x, x - self._lower
-        # In units of the variable, or of the box where that is smaller; and no less than what rounding would swallow.
-        unit = np.minimum(np.maximum(np.abs(x), 1.0), self._upper / 2 - self._lower / 2)
-        steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * np.spacing(np.abs(x)))
-        for i in self._free:
-            h = float(steps[i])
-            if self._jac == "cs":
-                slopes[i] = self._imaginary(_moved(x.astype(np.complex128), i, 1j * h)) / h
-                continue
-            a, b = -h, h
-            if self._jac == "2-point" or min(above[i], below[i]) < h:  # to the side with more room
-                a = math.copysign(min(h, max(above[i], below[i]) / 2), above[i] - below[i])
-                b = 2 * a
-            a, slope = self._secant(x, i, a, value)
-            if self._jac == "3-point":  # of the parabola through the three
-                b, other = self._secant(x, i, b, value)
-                slope = (slope * b - other * a) / (b - a) if a != b else slope
-            slopes[i] = slope
-        return slopes
-
-    def _imaginary(self, x: NDArray[np.complex128]) -> float:
+    def _values(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The value at a point (dim,), complex at a complex one, as an array without axes."""
         answer = self._call(x)
-        if not np.iscomplexobj(array_of(answer)):
+        if np.iscomplexobj(x) and not np.iscomplexobj(array_of(answer)):
             raise TypeError(f'with jac="cs", fun must return complex numbers at complex points, got {_shown(answer)}')
-        return float(number(answer, complex_too=True).imag)
-
-    def _secant(self, x: Vector, i: int, h: float, value: float) -> tuple[float, float]:
-        """A step of ``h`` along coordinate ``i`` as it is rounded, and the slope of the secant."""
-        moved = _moved(x, i, h)
-        if moved[i] == x[i]:
-            moved[i] = np.nextafter(x[i], math.copysign(math.inf, h))
-        moved[i] = min(max(moved[i], self._lower[i]), self._upper[i])
-        h = float(moved[i] - x[i])
-        return h, (number(self._call(moved)) - value) / h
+        return np.asarray(number(answer, complex_too=np.iscomplexobj(x)))
 
 
 def number(answer: Any, who: str = "fun", *, complex_too: bool = False) -> Any:
@@ -179,9 +145,9 @@ def array_of(answer: Any) -> NDArray[Any]:
 def precision(answer: Any) -> float:
     """The machine's precision in what a function returned; that of float64 unless its type says otherwise."""
     if isinstance(answer, torch.Tensor):
-        return torch.finfo(answer.dtype).eps if answer.dtype.is_floating_point else _EPS
+        return torch.finfo(answer.dtype).eps if answer.dtype.is_floating_point else EPS
     dtype = array_of(answer).dtype
-    return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else _EPS
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else EPS
 
 
 def _checked(jac: Jacobian) -> Jacobian:
@@ -189,15 +155,9 @@ def _checked(jac: Jacobian) -> Jacobian:
         return "2-point"
     if isinstance(jac, bool | np.bool_):
         return True
-    if callable(jac) or (isinstance(jac, str) and jac in _POWERS):
+    if callable(jac) or (isinstance(jac, str) and jac in SCHEMES):
         return jac
-    raise ValueError(f"jac must be True, a function, None, {', '.join(map(repr, _POWERS))}, got {jac!r}")
-
-
-def _moved(x: NDArray[Any], i: int, h: complex) -> NDArray[Any]:
-    moved = x.copy()
-    moved[i] += h
-    return moved
+    raise ValueError(f"jac must be True, a function, None, {', '.join(map(repr, SCHEMES))}, got {jac!r}")
 
 
 def _shown(answer: Any) -> str:
