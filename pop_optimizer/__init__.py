@@ -3,6 +3,19 @@
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
 from pop_optimizer.minimize import minimize, pop
+from pop_optimizer.minimize_batch import minimize_batch
 from pop_optimizer.optimizer import Optimizer
+from pop_optimizer.torch_optimizer import POP
 
-__all__ = ["Card", "CheckpointError", "Optimizer", "POPPolicy", "Run", "load_checkpoint", "minimize", "pop"]
+__all__ = [
+    "POP",
+    "Card",
+    "CheckpointError",
+    "Optimizer",
+    "POPPolicy",
+    "Run",
+    "load_checkpoint",
+    "minimize",
+    "minimize_batch",
+    "pop",
+]

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pop_optimizer.differences import EPS, SCHEMES, differences, evaluations
 
 Vector = NDArray[np.float64]
+_REAL = "biufO"  # NumPy's kinds of what may be real numbers
+
 Jacobian = bool | str | Callable[..., Any] | None
 
 
@@ -39,11 +41,9 @@ class Function:
     def __init__(
         self, fun: Callable[..., Any], jac: Jacobian, args: tuple[Any, ...], lower: Vector, upper: Vector
     ) -> None:
-        if not callable(fun):
-            raise TypeError(f"fun must be a function of x, got {fun!r}")
-        self._fun, self._args = fun, args if isinstance(args, tuple) else (args,)
+        self._fun, self._args = callable_fun(fun), args if isinstance(args, tuple) else (args,)
         self._lower, self._upper = lower, upper
-        self._jac = _checked(jac)
+        self._jac = checked_jac(jac)
         self.nfev = self.njev = 0
 
     @property
@@ -69,10 +69,8 @@ class Function:
         if callable(self._jac):
             value = number(self._call(x))
             return value, gradient(self._jac(x.copy(), *self._args), x.shape, "jac")
-        answer = self._call(x)
-        if not (isinstance(answer, tuple | list) and len(answer) == 2):
-            raise TypeError(f"with jac=True, fun must return a pair (value, gradient), got {_shown(answer)}")
-        return number(answer[0]), gradient(answer[1], x.shape, "the gradient of fun")
+        answer, slopes = pair(self._call(x))
+        return number(answer), gradient(slopes, x.shape, "the gradient of fun")
 
     def _call(self, x: NDArray[Any]) -> Any:
         self.nfev += 1
@@ -81,56 +79,109 @@ class Function:
     def _values(self, x: NDArray[Any]) -> NDArray[Any]:
         """The value at a point (dim,), complex at a complex one, as an array without axes."""
         answer = self._call(x)
-        if np.iscomplexobj(x) and not np.iscomplexobj(array_of(answer)):
-            raise TypeError(f'with jac="cs", fun must return complex numbers at complex points, got {_shown(answer)}')
-        return np.asarray(number(answer, complex_too=np.iscomplexobj(x)))
+        return complexes(answer, ()) if np.iscomplexobj(x) else np.asarray(number(answer))
 
 
-def number(answer: Any, who: str = "fun", *, complex_too: bool = False) -> Any:
-    """What a function returned, as a float, or else complex if that is allowed.
-
-    NumPy's, PyTorch's and JAX's scalars and arrays of one element are taken.
+def callable_fun(fun: Any) -> Callable[..., Any]:
+    """``fun``, if it can be called.
 
     Raises:
-        TypeError: If it is no number.
+        TypeError: If it cannot.
     """
-    if isinstance(answer, tuple | list | str | bytes | dict) or answer is None:
-        hint = "; for a pair of value and gradient give jac=True" if isinstance(answer, tuple | list) else ""
+    if not callable(fun):
+        raise TypeError(f"fun must be a function of x, got {_shown(fun)}")
+    return fun
+
+
+def checked_jac(jac: Any, *also: str) -> Any:
+    """True, a function, or the name of a scheme, or one ``also`` allowed.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if jac is None or (isinstance(jac, bool | np.bool_) and not jac):
+        return SCHEMES[0]
+    if isinstance(jac, bool | np.bool_):
+        return True
+    names = (*SCHEMES, *also)
+    if callable(jac) or (isinstance(jac, str) and jac in names):
+        return jac
+    raise ValueError(f"jac must be True, a function, None, {', '.join(map(repr, names))}, got {_shown(jac)}")
+
+
+def pair(answer: Any) -> tuple[Any, Any]:
+    """Value and gradient that ``fun`` returned.
+
+    Raises:
+        TypeError: If it did not.
+    """
+    if isinstance(answer, tuple | list) and len(answer) == 2:
+        return answer[0], answer[1]
+    raise TypeError(f"with jac=True, fun must return a pair (value, gradient), got {_shown(answer)}")
+
+
+def number(answer: Any, who: str = "fun") -> float:
+    """What a function returned, as a float: NumPy's, PyTorch's and JAX's scalars and arrays of one element are taken.
+
+    Raises:
+        TypeError: If it is no real number.
+    """
+    if isinstance(answer, tuple | list):
+        hint = "; for a pair of value and gradient give jac=True"
         raise TypeError(f"{who} must return a number, got {_shown(answer)}{hint}")
     array = array_of(answer)
-    if array.size != 1:
-        raise TypeError(f"{who} must return a number, got an array of shape {array.shape}")
-    if array.dtype.kind == "c":
-        if complex_too:
-            return complex(array.item())
+    if array.size != 1 or array.dtype.kind not in _REAL:
         raise TypeError(f"{who} must return a real number, got {_shown(answer)}")
-    if array.dtype.kind not in "biufO":
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}")
     try:
-        return complex(array.item()) if complex_too else float(array.item())
+        return float(array.item())
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}") from error
+        raise TypeError(f"{who} must return a real number, got {_shown(answer)}") from error
     except OverflowError:  # an integer beyond all floats
         return math.copysign(math.inf, array.item())
 
 
 def gradient(answer: Any, shape: tuple[int, ...], who: str) -> Vector:
-    """A gradient as a vector of its own.
+    """A gradient of that ``shape`` (dim,), as an array of its own; of one variable a number will do.
 
     Raises:
         TypeError: If it is not made of real numbers.
-        ValueError: If it does not have that ``shape``.
+        ValueError: If it has another shape.
+    """
+    return reals(answer, shape, who, scalar_too=shape == (1,))
+
+
+def reals(answer: Any, shape: tuple[int, ...], who: str, *, scalar_too: bool = False) -> NDArray[np.float64]:
+    """What ``who`` returned as an array of its own, of that ``shape``.
+
+    Raises:
+        TypeError: If it is not made of real numbers.
+        ValueError: If it has another shape.
     """
     try:
         array = array_of(answer)
-        if array.dtype.kind not in "biufO":
-            raise TypeError(f"its entries are {array.dtype}")
-        slopes = np.array(array, dtype=np.float64)
+        if array.dtype.kind not in _REAL:
+            raise TypeError(f"{array.dtype} is none")
+        array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{who} must be an array of {shape[0]} real numbers, got {_shown(answer)}: {error}") from error
-    if slopes.shape != shape and not (slopes.size == shape[0] == 1):
-        raise ValueError(f"{who} must have shape {shape}, got {slopes.shape}")
-    return slopes.reshape(shape)
+        raise TypeError(f"{who} must return real numbers, got {_shown(answer)}: {error}") from error
+    if array.shape != shape and not (scalar_too and array.size == 1):
+        raise ValueError(f"{who} must have shape {shape}, got {array.shape}")
+    return array.reshape(shape)
+
+
+def complexes(answer: Any, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    """What ``fun`` returned at complex points.
+
+    Raises:
+        TypeError: If it is not complex.
+        ValueError: If it has another shape.
+    """
+    array = array_of(answer)
+    if not np.iscomplexobj(array):
+        raise TypeError(f'with jac="cs", fun must return complex numbers at complex points, got {_shown(answer)}')
+    if array.size != math.prod(shape):
+        raise ValueError(f"fun must have shape {shape}, got {array.shape}")
+    return np.array(array, dtype=np.complex128).reshape(shape)
 
 
 def array_of(answer: Any) -> NDArray[Any]:
@@ -148,16 +199,6 @@ def precision(answer: Any) -> float:
         return torch.finfo(answer.dtype).eps if answer.dtype.is_floating_point else EPS
     dtype = array_of(answer).dtype
     return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else EPS
-
-
-def _checked(jac: Jacobian) -> Jacobian:
-    if jac is None or (isinstance(jac, bool | np.bool_) and not jac):
-        return "2-point"
-    if isinstance(jac, bool | np.bool_):
-        return True
-    if callable(jac) or (isinstance(jac, str) and jac in SCHEMES):
-        return jac
-    raise ValueError(f"jac must be True, a function, None, {', '.join(map(repr, SCHEMES))}, got {jac!r}")
 
 
 def _shown(answer: Any) -> str:

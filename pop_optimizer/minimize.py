@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from pop_envs.checks import positive_int
+from pop_optimizer.convergence import FTOL
 from pop_optimizer.function import Function, Jacobian
-from pop_optimizer.optimizer import FTOL, Optimizer, Seed
+from pop_optimizer.optimizer import Optimizer, Seed
 from pop_optimizer.space import BoundsLike, Space
 
 BUDGET = 50
@@ -104,7 +105,7 @@ def minimize(
     optimizer = Optimizer(
         bounds,
         x0,
-        budget=_steps(function.price, budget, maxiter, maxfev),
+        budget=steps_of(function.price, budget, maxiter, maxfev),
         region=region,
         ftol=ftol,
         gtol=gtol,
@@ -159,8 +160,12 @@ def pop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), **op
     return minimize(fun, x0, args, **{name: value for name, value in options.items() if name in known})
 
 
-def _steps(price: int, budget: int | None, maxiter: int | None, maxfev: int | None) -> int:
-    """Steps that the limits allow, where a point costs ``price`` evaluations."""
+def steps_of(price: int, budget: int | None = None, maxiter: int | None = None, maxfev: int | None = None) -> int:
+    """Steps that the limits allow, where a point costs ``price`` evaluations.
+
+    Raises:
+        ValueError: If that is none.
+    """
     if budget is maxiter is maxfev is None:
         budget = BUDGET
     steps = []

@@ -17,14 +17,13 @@ from pop_envs.checks import positive_int
 from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import WEIGHTS, load_checkpoint
+from pop_optimizer.convergence import FTOL, negligible, projected_gradient, tolerance
 from pop_optimizer.function import Vector, gradient, number
 from pop_optimizer.space import BoundsLike, Space
 
 Seed = int | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "pop"
-FTOL = 2.2e-9
-"""As SciPy's L-BFGS-B."""
 _SAME = 1e-3  # of the half-widths: points so near each other in all variables count as one minimum
 CONVERGED, IMPROVING, NOT_FINITE, STALLED = range(4)
 
@@ -284,7 +283,7 @@ class Optimizer:
             return None
         if not len(self.space.free):
             return "all variables are fixed"
-        steepest = self.space.projected_gradient(self.x, self._best_gradient)
+        steepest = projected_gradient(self.x, self._best_gradient, self.space.lower, self.space.upper)
         if steepest == 0:
             return "the projected gradient is zero"
         if self._gtol is not None and steepest <= self._gtol:
@@ -292,10 +291,9 @@ class Optimizer:
         assert self._run is not None
         descent = self._run.search.trajectory.lowest
         if descent is not None:
-            fall = descent.unrestricted_reduction().item()
-            first = next(value for value in self._values if math.isfinite(value))
-            if fall <= self._ftol * max(abs(self.fun), min(1.0, first - self.fun)):
-                return f"the next step promises no more than {max(fall, 0.0):.1e} (ftol = {self._ftol:.1e})"
+            fall, first = descent.unrestricted_reduction(), next(filter(math.isfinite, self._values))
+            if negligible(fall, np.array(self.fun), np.array(first), self._ftol):
+                return f"the next step promises no more than {max(fall.item(), 0.0):.1e} (ftol = {self._ftol:.1e})"
         return None
 
     def _verdict(self, values: Vector) -> tuple[int, str]:
@@ -339,17 +337,6 @@ def seed_sequence(rng: Seed) -> np.random.SeedSequence:
             raise ValueError(f"rng must not be negative, got {rng}")
         return np.random.SeedSequence(None if rng is None else int(rng))
     raise TypeError(f"rng must be an int, a Generator, a RandomState, a SeedSequence or None, got {rng!r}")
-
-
-def tolerance(name: str, value: float) -> float:
-    """``value``, if it is a number and not negative.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
-        raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
-    return float(value)
 
 
 def shared_policy(checkpoint: Path | str | None) -> POPPolicy:

@@ -91,11 +91,6 @@ class Space:
         self.box = self._box_around(x)
         return before.to_unit(self.box.center), self.box.half_width / before.half_width
 
-    def projected_gradient(self, x: Vector, g: Vector) -> float:
-        """The largest entry of ``x`` minus the nearest point of the bounds to ``x - g``, as SciPy's L-BFGS-B has it."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.abs(np.clip(x - g, self.lower, self.upper) - x).max(initial=0.0))
-
     def _box_around(self, x: Vector) -> Box:
         """The bounds where a variable has both, and else what of the region around ``x`` is within them."""
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
