@@ -12,6 +12,7 @@ from pop_envs.checks import positive_int
 from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
 from pop_envs.pop.task import POPTask
+from pop_optimizer.networks.layers import in_numpy
 from pop_optimizer.networks.pop import POPNetwork
 from pop_optimizer.threads import one_thread
 
@@ -55,9 +56,9 @@ class Run:
         self, network: POPNetwork, search: Search, deterministic: bool, generator: torch.Generator | None
     ) -> None:
         self.search = search
-        self._network = network
+        self._network = network if isinstance(search.trajectory.x, Tensor) else in_numpy(network)
         self._shape = tuple(search.trajectory.x.shape)
-        self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
+        self._cache = self._network.new_cache(self._shape[0], self._shape[1], search.budget)
         self._deterministic = deterministic
         self._generator = generator
         self._asked: Array | None = None
@@ -72,11 +73,10 @@ class Run:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
             with torch.no_grad(), one_thread(self._shape[0]):
-                token = self.search.token
-                xp = namespace(token)
-                distribution = self._network.act(xp.to_tensor(token), self._cache)
+                distribution = self._network.act(self.search.token, self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
-                self._asked = self.search.propose(xp.from_tensor(action.to(torch.float64).clamp(-1, 1), token))
+                xp = namespace(action)
+                self._asked = self.search.propose(xp.clip(xp.float64(action), -1.0, 1.0))
         return namespace(self._asked).copy(self._asked)
 
     def tell(self, y: Array, g: Array) -> None:
