@@ -24,8 +24,9 @@ def _as(like: Array) -> dict[str, Any]:
     return {"dtype": like.dtype, "device": like.device}
 
 
-def _first(x: Array, axis: int) -> Array:
-    return x.transpose(axis, *range(axis), *range(axis + 1, x.ndim))
+def _unbind(x: Array, axis: int) -> list[Array]:
+    before = (...,) if axis == -1 else (slice(None),) * axis
+    return [x[(*before, i)] for i in range(x.shape[axis])]
 
 
 def _squares(x: Array) -> Array:
@@ -60,7 +61,7 @@ class _NumPy:
     add_product = staticmethod(lambda x, a, b: x + a * b)
     subtract_product = staticmethod(lambda x, a, b: x - a * b)
     squared_distances = staticmethod(lambda points, x: _squares(points - x[:, None]))
-    unbind = staticmethod(lambda x, axis: list(_first(x, axis % x.ndim)))
+    unbind = staticmethod(_unbind)
     mean = staticmethod(lambda x, axis: np.add.reduce(x, axis) / x.shape[axis])
     log_softmax = staticmethod(lambda x, axis: x - np.logaddexp.reduce(x, axis, keepdims=True))
     lerp = staticmethod(lambda a, b, t: np.where(t < 0.5, a + t * (b - a), b - (1 - t) * (b - a)))  # exact at both ends

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,7 +43,7 @@ class POPPolicy:
         Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
         """
         search = self.task.make_search(positive_int("budget", budget))
-        with one_thread(len(x)):
+        with _computing(x):
             search.start(x, y, g)
         return Run(self.network, search, deterministic, generator)
 
@@ -72,7 +75,7 @@ class Run:
         if self._asked is None:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
-            with torch.no_grad(), one_thread(self._shape[0]):
+            with _computing(self.search.trajectory.x):
                 distribution = self._network.act(self.search.token, self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
                 xp = namespace(action)
@@ -93,10 +96,23 @@ class Run:
                 f"expected values {self._shape[:1]} and gradients {self._shape}, "
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
-        with torch.no_grad(), one_thread(self._shape[0]):
+        with _computing(self._asked):
             as_like = namespace(self._asked).as_like
             self.search.update(as_like(y, self._asked), as_like(g, self._asked))
         self._asked = None
+
+
+def _computing(x: Array) -> AbstractContextManager[object]:
+    """What steps of runs at ``x`` (batch, dim) are computed in."""
+    if isinstance(x, np.ndarray):
+        return np.errstate(all="ignore")  # as torch, which computes log(0) without a word
+    return _inference(len(x))
+
+
+@contextmanager
+def _inference(batch: int) -> Iterator[None]:
+    with torch.no_grad(), one_thread(batch):
+        yield
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -217,7 +218,7 @@ class OptionsDistribution(PerCoordinateDistribution):
         gate, free, log_std, step, lowest, jump, urge = xp.unbind(outputs, -1)
         surrogate, self.step, self.lowest, exhausted = xp.unbind(proposed, -1)
         self.mean = xp.lerp(free, surrogate, xp.sigmoid(gate))
-        self.log_std = _bounded(log_std)
+        self._raw_log_std = log_std
         logits = xp.mean(xp.stack([step, lowest, jump + urge * exhausted]), -1)
         step_weight, lowest_weight, self.jump_weight = xp.log_softmax(logits, 0)
         self.same = (self.step == self.lowest).all(-1)
@@ -225,6 +226,11 @@ class OptionsDistribution(PerCoordinateDistribution):
         self.step_weight = xp.where(self.same, both, step_weight)
         self.lowest_weight = xp.where(self.same, both, lowest_weight)
         return self
+
+    @cached_property
+    def log_std(self) -> Array:
+        """Logarithms of the jump's deviations (batch, dim); the mode does without."""
+        return _bounded(self._raw_log_std)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log-probabilities (batch,) of ``actions`` (batch, dim); see the class."""
