@@ -17,6 +17,18 @@ Array: TypeAlias = Any
 """A NumPy array or a torch tensor; what takes several takes one kind, and returns it."""
 
 
+_SINGLE = torch.float32
+
+
+def _as(like: Array) -> dict[str, Any]:
+    return {"dtype": like.dtype, "device": like.device}
+
+
+def _unbind(x: Array, axis: int) -> list[Array]:
+    before = (...,) if axis == -1 else (slice(None),) * axis
+    return [x[(*before, i)] for i in range(x.shape[axis])]
+
+
 def _squares(x: Array) -> Array:
     return np.vecdot(x, x)
 
@@ -34,6 +46,10 @@ class _NumPy:
     isfinite = staticmethod(np.isfinite)
     minimum = staticmethod(np.minimum)
     maximum = staticmethod(np.maximum)
+    logaddexp = staticmethod(np.logaddexp)
+    sigmoid = staticmethod(lambda x: 1 / (1 + np.exp(-x)))
+    uniform = staticmethod(lambda like, generator: torch.rand(like.shape, generator=generator, dtype=_SINGLE).numpy())
+    normal = staticmethod(lambda like, generator: torch.randn(like.shape, generator=generator, dtype=_SINGLE).numpy())
     vecdot = staticmethod(np.vecdot)
     concat = staticmethod(np.concatenate)
     stack = staticmethod(np.array)  # takes a quarter of np.stack's time
@@ -45,7 +61,11 @@ class _NumPy:
     add_product = staticmethod(lambda x, a, b: x + a * b)
     subtract_product = staticmethod(lambda x, a, b: x - a * b)
     squared_distances = staticmethod(lambda points, x: _squares(points - x[:, None]))
-    unbind = staticmethod(lambda x, axis: list(x.swapaxes(0, axis)))
+    unbind = staticmethod(_unbind)
+    mean = staticmethod(lambda x, axis: np.add.reduce(x, axis) / x.shape[axis])
+    log_softmax = staticmethod(lambda x, axis: x - np.logaddexp.reduce(x, axis, keepdims=True))
+    lerp = staticmethod(lambda a, b, t: np.where(t < 0.5, a + t * (b - a), b - (1 - t) * (b - a)))  # exact at both ends
+    mask = staticmethod(lambda x, like: np.array(x))
     index = staticmethod(lambda count, like: np.arange(count))
     full = staticmethod(lambda shape, value, like: np.full(shape, value))
     zeros = staticmethod(lambda shape, like: np.zeros(shape))
@@ -69,6 +89,10 @@ class _Torch:
     isfinite = staticmethod(torch.isfinite)
     minimum = staticmethod(torch.minimum)
     maximum = staticmethod(torch.maximum)
+    logaddexp = staticmethod(torch.logaddexp)
+    sigmoid = staticmethod(torch.sigmoid)
+    uniform = staticmethod(lambda like, generator: torch.rand(like.shape, generator=generator, **_as(like)))
+    normal = staticmethod(lambda like, generator: torch.randn(like.shape, generator=generator, **_as(like)))
     vecdot = staticmethod(torch.linalg.vecdot)
     concat = staticmethod(torch.cat)
     stack = staticmethod(torch.stack)
@@ -81,6 +105,10 @@ class _Torch:
     subtract_product = staticmethod(lambda x, a, b: torch.addcmul(x, a, b, value=-1))
     squared_distances = staticmethod(lambda points, x: _distances(points, x[:, None])[..., 0].square())
     unbind = staticmethod(torch.unbind)
+    mean = staticmethod(torch.mean)
+    log_softmax = staticmethod(torch.log_softmax)
+    lerp = staticmethod(torch.lerp)
+    mask = staticmethod(lambda x, like: torch.tensor(x, device=like.device))
     index = staticmethod(lambda count, like: torch.arange(count, device=like.device))
     full = staticmethod(lambda shape, value, like: like.new_full(shape, value))
     zeros = staticmethod(lambda shape, like: like.new_zeros(shape))

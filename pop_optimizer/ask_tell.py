@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +16,7 @@ from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
 from pop_envs.pop.task import POPTask
 from pop_envs.search.trust_region import TrustRegion
+from pop_optimizer.networks.layers import in_numpy
 from pop_optimizer.networks.pop import POPNetwork
 from pop_optimizer.threads import one_thread
 
@@ -42,7 +46,7 @@ class POPPolicy:
         ``x`` last is gone on with.
         """
         search = self.task.make_search(positive_int("budget", budget))
-        with one_thread(len(x)):
+        with _computing(x):
             search.start(x, y, g, descent)
         return Run(self.network, search, deterministic, generator)
 
@@ -58,9 +62,9 @@ class Run:
         self, network: POPNetwork, search: Search, deterministic: bool, generator: torch.Generator | None
     ) -> None:
         self.search = search
-        self._network = network
+        self._network = network if isinstance(search.trajectory.x, Tensor) else in_numpy(network)
         self._shape = tuple(search.trajectory.x.shape)
-        self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
+        self._cache = self._network.new_cache(self._shape[0], self._shape[1], search.budget)
         self._deterministic = deterministic
         self._generator = generator
         self._asked: Array | None = None
@@ -74,12 +78,11 @@ class Run:
         if self._asked is None:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
-            with torch.no_grad(), one_thread(self._shape[0]):
-                token = self.search.token
-                xp = namespace(token)
-                distribution = self._network.act(xp.to_tensor(token), self._cache)
+            with _computing(self.search.trajectory.x):
+                distribution = self._network.act(self.search.token, self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
-                self._asked = self.search.propose(xp.from_tensor(action.to(torch.float64).clamp(-1, 1), token))
+                xp = namespace(action)
+                self._asked = self.search.propose(xp.clip(xp.float64(action), -1.0, 1.0))
         return namespace(self._asked).copy(self._asked)
 
     def tell(self, y: Array, g: Array, x: Array | None = None) -> None:
@@ -96,7 +99,7 @@ class Run:
                 f"expected values {self._shape[:1]} and gradients {self._shape}, "
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
-        with torch.no_grad(), one_thread(self._shape[0]):
+        with _computing(self._asked):
             as_like = namespace(self._asked).as_like
             self.search.update(as_like(y, self._asked), as_like(g, self._asked), x)
         self._asked = None
@@ -105,6 +108,19 @@ class Run:
         """Makes the budget larger by so many steps, from the next point that is asked for on."""
         self.search.extend(steps)
         self._cache.extend(self.search.budget)
+
+
+def _computing(x: Array) -> AbstractContextManager[object]:
+    """What steps of runs at ``x`` (batch, dim) are computed in."""
+    if isinstance(x, np.ndarray):
+        return np.errstate(all="ignore")  # as torch, which computes log(0) without a word
+    return _inference(len(x))
+
+
+@contextmanager
+def _inference(batch: int) -> Iterator[None]:
+    with torch.no_grad(), one_thread(batch):
+        yield
 
 
 def run(

@@ -71,7 +71,7 @@ def minimize(
             values within one of zero, to one or to the fall from the start, whichever is less. SciPy's L-BFGS-B's.
         gtol: Another, if given: no entry of the projected gradient is larger.
         region: Half-width of the region around ``x0`` that is searched where there are no bounds, for each variable or
-            one for all; twice the larger of the start's coordinate and 1 if None. It moves and grows when the best
+            one for all; the larger of the start's coordinate and 1 if None. It moves and grows when the best
             point lies at its edge.
         rng: Of a random start and of the policy's draws; None for a new one each time.
         seed: The same by its older name.

@@ -46,7 +46,7 @@ class Optimizer:
         x0: Start (dim,); uniformly random in the bounds if None, which then must be finite.
         budget: Steps: points after the start. The policy plans with it.
         region: Half-width of the region around ``x0`` that is searched where there are no bounds, one (dim,) for each
-            variable or one for all; twice the larger of the start's coordinate and 1 if None. It moves and grows when
+            variable or one for all; the larger of the start's coordinate and 1 if None. It moves and grows when
             the best point lies at its edge.
         ftol: Of convergence: see ``result``.
         gtol: Likewise; not looked at if None.
@@ -291,7 +291,9 @@ class Optimizer:
         assert self._run is not None
         descent = self._run.search.trajectory.lowest
         if descent is not None:
-            fall, first = descent.unrestricted_reduction(), next(filter(math.isfinite, self._values))
+            with np.errstate(all="ignore"):
+                fall = descent.unrestricted_reduction()
+            first = next(filter(math.isfinite, self._values))
             if negligible(fall, np.array(self.fun), np.array(first), self._ftol):
                 return f"the next step promises no more than {max(fall.item(), 0.0):.1e} (ftol = {self._ftol:.1e})"
         return None

@@ -19,7 +19,7 @@ _LARGEST = np.finfo(np.float64).max
 _ROUNDING = 16  # units in the last place by which a start may be outside
 # Half-widths of the region in units of the start's coordinates, or of one, chosen on functions of the plain prior
 # without bounds; and the factor by which it grows.
-_REGION, _GROW = 2.0, 4.0
+_REGION, _GROW = 1.0, 4.0
 _EDGE = 1 - 1e-6
 
 
@@ -32,8 +32,8 @@ class Space:
     Args:
         bounds: SciPy's ``Bounds``, or pairs (lower, upper) with None for what has no bound; None for no bounds at all.
         x0: The start (dim,); only a finite box can do without.
-        region: Half-widths (dim,) of the region around the start, or one for all; twice the larger of the start's
-            coordinate and 1 if None.
+        region: Half-widths (dim,) of the region around the start, or one for all; the larger of the start's coordinate
+            and 1 if None.
 
     Attributes:
         lower: Lower bounds (dim,), infinite where there are none.

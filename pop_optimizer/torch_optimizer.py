@@ -46,7 +46,7 @@ class POP(torch.optim.Optimizer):
             ``upper``.
         budget: Steps. The policy plans with it; more steps extend it by as many once it is spent.
         region: Half-width of the region around a parameter's start that is searched; it moves and grows when the best
-            point lies at its edge. Twice the larger of the start and 1 if None.
+            point lies at its edge. The larger of the start and 1 if None.
         lower: Lower bound of all entries of a parameter.
         upper: Upper bound.
         seed: Of the policy's draws, where there are any.
@@ -122,7 +122,7 @@ class POP(torch.optim.Optimizer):
         )
         start = self._gathered(lambda p: p) if start is None else start
         widths = np.array(
-            [2 * max(abs(x), 1.0) if width is None else width for x, width in zip(start, region, strict=True)]
+            [max(abs(x), 1.0) if width is None else width for x, width in zip(start, region, strict=True)]
         )
         bounds = Bounds(lower.astype(np.float64), upper.astype(np.float64))
         self._optimizer = self._make(bounds, start, budget=self._budget, region=widths)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pop_envs.arrays import Array, namespace, replaced
 from pop_envs.pop.step_rules import StepRule
 from pop_envs.pop.tokens import Tokens
 from pop_envs.search.surrogate import CAPACITY
 from pop_envs.search.trajectory import Trajectory
 from pop_envs.search.trust_region import TrustRegion
-
-_quiet = np.errstate(all="ignore")  # NumPy need not warn of what torch computes without a word, as log(0)
 
 
 class Search:
@@ -33,7 +29,6 @@ class Search:
         self._token: Array | None = None
         self._proposed: tuple[Array, Array] | None = None
 
-    @_quiet
     def start(self, x: Array, y: Array, g: Array, descent: TrustRegion | None = None) -> None:
         """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
 
@@ -46,7 +41,6 @@ class Search:
         self.trajectory = Trajectory.start(x, y, g, trust_region, capacity, descent)
         self._token, self._proposed = None, None
 
-    @_quiet
     def propose(self, action: Array) -> Array:
         """The next points (batch, dim) for actions (batch, dim) in [-1, 1], float64.
 
@@ -63,7 +57,6 @@ class Search:
         self._proposed = action, x
         return xp.copy(x)
 
-    @_quiet
     def update(self, y: Array, g: Array, x: Array | None = None) -> None:
         """Takes values (batch,) and gradients (batch, dim) at the points that were proposed, or at ``x`` (batch, dim).
 
@@ -78,7 +71,6 @@ class Search:
         self._token, self._proposed = None, None
 
     @property
-    @_quiet
     def token(self) -> Array:
         """The token (batch, dim, num_features) of each run's newest point, float32."""
         if self._token is None:

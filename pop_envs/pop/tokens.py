@@ -116,11 +116,11 @@ class FullTokens(Tokens):
         """See ``Tokens``."""
         return _stack((*self._columns(run, step_rule, budget), *self._actions(run, step_rule)), run.x)
 
-    def _actions(self, run: Trajectory, step_rule: StepRule) -> list[Array]:
-        """The columns that are actions, the last ones."""
-        return [
-            step_rule.action_to(run, point, bounce=name == SURROGATE) for name, point in self.proposals(run).items()
-        ]
+    def _actions(self, run: Trajectory, step_rule: StepRule) -> Array:
+        """The columns (proposals, batch, dim) that are actions, the last ones."""
+        xp, proposals = namespace(run.x), self.proposals(run)
+        bounce = xp.mask([[[name == SURROGATE]] for name in proposals], run.x)
+        return step_rule.action_to(run, xp.stack(list(proposals.values())), bounce)
 
     def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Array, ...]:
         """All others."""

@@ -74,7 +74,7 @@ class QuasiNewton:
         xp = namespace(g)
         q = xp.where(fixed, 0.0, g)
         # Pairs that no row has cost nothing, and scaling the moves once takes rho out of both loops.
-        oldest = self.rho.shape[1] - int((self.rho != 0).any(0).sum())
+        oldest = self.rho.shape[1] - int(self.rho.any(0).sum())
         s, z, rho = self.s[:, oldest:], self.z[:, oldest:], self.rho[:, oldest:, None]
         pairs = list(zip(*(xp.unbind(part, 1) for part in (s, z, rho * s)), strict=True))
         alphas = []

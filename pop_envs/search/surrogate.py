@@ -105,11 +105,12 @@ class Surrogate:
     def update(self, x: Array, y: Array) -> None:
         """Takes note of new points; shapes as in ``start``."""
         xp = namespace(x)
-        full = self.count == self.values.shape[1]
-        if full.any():
-            self._forget(full)
+        filled = int(self.count.max())  # what follows is 0
+        if filled == self.values.shape[1]:
+            self._forget(self.count == filled)
+            filled = int(self.count.max())
         y = y - self.first
-        runs, at, filled = xp.index(len(x), x), self.count, int(self.count.max())  # what follows is 0
+        runs, at = xp.index(len(x), x), self.count
         covariances = _kernel(self.points[:, : NUM_CANDIDATES + filled], x)
         known = self.whitened[:, :filled, : _IDENTITY + filled + 1]
         column = (known[..., _IDENTITY:-1] @ covariances[:, NUM_CANDIDATES:, None])[..., 0]

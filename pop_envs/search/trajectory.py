@@ -177,8 +177,8 @@ class Trajectory:
 
         self.downhill = _downhill(x, g, self.dx)
         if self.trust_region is not None:
-            self._choose_descent(x)
-            self.trust_region.update(x, y, g, valid)
+            restarted = self._choose_descent(x)
+            self.trust_region.update(x, y, g, valid, restarted)
         self._set_proposed()
         if self.surrogate is not None:
             self.surrogate.first = xp.where(seen, self.surrogate.first, y)
@@ -214,6 +214,8 @@ class Trajectory:
         assert self.kept is not None
         where = namespace(self.x).where
         kept = self.kept.y < self.trust_region.y
+        if not kept.any():
+            return Descent(self.trust_region.proposal, self.trust_region.predicted_reduction)
         return Descent(
             where(kept[:, None], self.kept.proposal, self.trust_region.proposal),
             where(kept, self.kept.predicted_reduction, self.trust_region.predicted_reduction),
@@ -223,8 +225,12 @@ class Trajectory:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
         _put(self, index, other)
 
-    def _choose_descent(self, x: Array) -> None:
-        """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there."""
+    def _choose_descent(self, x: Array) -> Array:
+        """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there.
+
+        Returns:
+            Where (batch,) the present one is restarted at ``x``.
+        """
         assert self.trust_region is not None
         assert self.kept is not None
         lower = self.kept.y < self.trust_region.y
@@ -232,14 +238,15 @@ class Trajectory:
         taken = lower & (x == self.kept.proposal).all(-1)
         left = ~self.trust_region.leads_to(x) | taken
         if not left.any():
-            return
+            return left
         resumed = left & lower & self.kept.leads_to(x)
-        begun = left & ~resumed
-        self.jumps = self.jumps + begun
+        restarted = left & ~resumed
+        self.jumps = self.jumps + restarted
         present = _with_rows(self.trust_region, resumed, self.kept)
-        present.number = namespace(x).where(begun, self.jumps, present.number)
+        present.number = namespace(x).where(restarted, self.jumps, present.number)
         self.kept = _with_rows(self.kept, left & ~lower, self.trust_region)
         self.trust_region = present
+        return restarted
 
     def _set_proposed(self) -> None:
         if self.trust_region is None:

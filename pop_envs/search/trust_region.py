@@ -111,10 +111,18 @@ class TrustRegion:
         reach = longest_entry(self.proposal - self.x)
         return longest_entry(x - self.proposal) <= 2 * reach + _WALL
 
-    def update(self, x: Array, y: Array, g: Array, valid: Array) -> None:
-        """Takes note of new points; shapes as in ``start``, and ``valid`` (batch,) where values mean something."""
+    def update(self, x: Array, y: Array, g: Array, valid: Array, restarted: Array | None = None) -> None:
+        """Takes note of new points; shapes as in ``start``.
+
+        Args:
+            x: The points.
+            y: Their values.
+            g: Their gradients.
+            valid: Where (batch,) values mean something.
+            restarted: Where (batch,) the proposal does not lead to the point; found out if None.
+        """
         xp = namespace(x)
-        restarted = ~self.leads_to(x)
+        restarted = ~self.leads_to(x) if restarted is None else restarted
         y = xp.where(valid, y, math.inf)
         accepted = (y < self.y) | (self.y == math.inf)  # anything is better than an iterate without a value
         s = x - self.x
