@@ -21,7 +21,7 @@ def negligible(fall: Array, value: Array, first: Array, ftol: float) -> NDArray[
 
 
 def projected_gradient(x: Array, g: Array, lower: Array, upper: Array) -> Array:
-    """The largest entry (...,) of ``x`` (..., dim) less the nearest point of the bounds to ``x - g``: zero at a minimum.
+    """The largest entry (...,) of ``x`` (..., dim) less the bounds' nearest point to ``x - g``; zero at a minimum.
 
     Byrd, Lu, Nocedal and Zhu (1995), equation 6.1.
     """

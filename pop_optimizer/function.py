@@ -161,6 +161,8 @@ def reals(answer: Any, shape: tuple[int, ...], who: str, *, scalar_too: bool = F
         array = array_of(answer)
         if array.dtype.kind not in _REAL:
             raise TypeError(f"{array.dtype} is none")
+        if array.dtype.kind == "O":  # where NumPy would make NaN of None
+            array = np.array([float(entry) for entry in array.ravel().tolist()]).reshape(array.shape)
         array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{who} must return real numbers, got {_shown(answer)}: {error}") from error

@@ -168,19 +168,20 @@ def steps_of(price: int, budget: int | None = None, maxiter: int | None = None, 
     """
     if budget is maxiter is maxfev is None:
         budget = BUDGET
-    steps = []
+    steps = {}
     if budget is not None:
-        steps.append((positive_int("budget", budget) + 1) // price - 1)
+        steps[f"budget={budget}"] = (positive_int("budget", budget) + 1) // price - 1
     if maxfev is not None:
-        steps.append(positive_int("maxfev", maxfev) // price - 1)
+        steps[f"maxfev={maxfev}"] = positive_int("maxfev", maxfev) // price - 1
     if maxiter is not None:
-        steps.append(positive_int("maxiter", maxiter))
-    if min(steps) < 1:
+        steps[f"maxiter={maxiter}"] = positive_int("maxiter", maxiter)
+    tightest = min(steps, key=lambda limit: steps[limit])
+    if steps[tightest] < 1:
         raise ValueError(
-            f"budget={budget}, maxfev={maxfev} do not pay for one step, which takes {2 * price} evaluations with the "
-            "start's, finite differences among them: raise the budget, or give jac"
+            f"{tightest} does not pay for one step, which takes {2 * price} evaluations with the start's, finite "
+            "differences among them: raise it, or give jac"
         )
-    return min(steps)
+    return steps[tightest]
 
 
 def _goes_on(callback: Callable[..., Any], optimizer: Optimizer, function: Function) -> bool:

@@ -104,7 +104,7 @@ def minimize_batch(
     if descent is not None:
         success |= finite.any(1) & negligible(descent.unrestricted_reduction().numpy(), value, first, ftol)
     fields = {
-        "message": f"The budget of {budget} evaluations is spent; {success.sum()} of {len(start)} best points are minima.",
+        "message": f"The budget is spent; {success.sum()} of {len(start)} best points are local minima.",
         "success": success,
         "fun": value,
         "x": x,
@@ -194,6 +194,8 @@ def _no_autodiff(fun: Callable[[Any], Any], points: Any) -> tuple[Any, Any]:
 
 def _bounds(bounds: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Lower and upper bounds (batch, dim)."""
+    if bounds is None:
+        raise ValueError("bounds must be given, finite ones: what has no bounds is for minimize, one by one")
     try:
         if isinstance(bounds, Bounds):
             lower, upper = (np.broadcast_to(np.asarray(b, np.float64), shape) for b in (bounds.lb, bounds.ub))
@@ -209,7 +211,7 @@ def _bounds(bounds: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     if wrong.any():
         i, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"bounds must be finite with lower <= upper in a batch, got ({lower[i, j]}, {upper[i, j]}) for variable {j} "
-            f"of function {i}: minimize searches without bounds"
+            f"bounds must be finite with lower <= upper, got ({lower[i, j]}, {upper[i, j]}) in row {i}, variable {j}: what "
+            "has no bounds is for minimize, one by one"
         )
     return lower, upper

@@ -100,6 +100,11 @@ class POP(torch.optim.Optimizer):
         self._evaluate(closure)
         return self._optimizer.fun
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: PyTorch's optimizers leave out what they do not know."""
+        names = "_make", "_budget", "_optimizer", "_told"
+        return super().__getstate__() | {name: getattr(self, name) for name in names}
+
     def state_dict(self) -> dict[str, Any]:
         """As PyTorch's, with the path so far, from which a run goes on bit for bit."""
         told = [torch.stack(part) for part in zip(*self._told, strict=True)]
