@@ -14,7 +14,7 @@ from pop_envs.search.quasi_newton import QuasiNewton
 # first Cauchy point: a coordinate of small slope gets as far as the others. Where there are better points already, a
 # descent had better stay in the basin that it was sent to: its step is as long, in the root mean square over
 # coordinates and half-widths of the box, along the steepest descent.
-_FAR, _NEAR = 0.5, 0.2
+_FAR, _NEAR = 0.25, 0.2
 # Other lengths are largest entries.
 _LONGEST = 1.0
 _GROW, _EXTRAPOLATE, _SHRINK = 3.0, 4.0, 0.5
