@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from pop_envs.arrays import Array, namespace
+from pop_envs.arrays import Array, merged, namespace
 from pop_envs.search.quasi_newton import QuasiNewton
 
 # All constants are chosen on validation functions, of the plain prior for the lowest value after 20 to 500 evaluations,
@@ -141,9 +141,7 @@ class TrustRegion:
             self.outcome = xp.where(restarted, -1.0, self.outcome)
             self.accepts, self.rejects = (xp.where(restarted, 0.0, count) for count in (self.accepts, self.rejects))
         moved = accepted | restarted
-        self.y = xp.where(moved, y, self.y)
-        self.x = xp.where(moved[:, None], x, self.x)
-        self.g = xp.where(moved[:, None], g, self.g)
+        self.x, self.y, self.g = merged(moved, (x, y, g), (self.x, self.y, self.g))
         self._set_proposal(self._quasi_newton_target())
 
     def _quasi_newton_target(self) -> Array:
