@@ -211,7 +211,7 @@ def _bounds(bounds: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     if wrong.any():
         i, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"bounds must be finite with lower <= upper, got ({lower[i, j]}, {upper[i, j]}) in row {i}, variable {j}: what "
-            "has no bounds is for minimize, one by one"
+            f"bounds must be finite with lower <= upper, got ({lower[i, j]}, {upper[i, j]}) in row {i}, variable {j}: "
+            "what has no bounds is for minimize, one by one"
         )
     return lower, upper
