@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 import pop_optimizer
 from pop_envs.rendering import PALETTE, dress
 
+FIGURE = Path(__file__).with_suffix(".png")
 MODELS = 8
 POINTS = 80
 RAW_SAMPLES = 128
@@ -82,7 +83,7 @@ def maximise(acquisition, starts, gen_candidates):
     return value.item(), spent
 
 
-def main(figure=Path(__file__).with_suffix(".png")):
+def main(figure=FIGURE):
     """Prints the table, draws the figure, and returns values and evaluations: method -> (MODELS, 2)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

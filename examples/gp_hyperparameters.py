@@ -24,6 +24,7 @@ import pop_optimizer
 from pop_envs.objectives.base import BoxObjective
 from pop_envs.rendering import PALETTE, draw_landscape, draw_path, dress
 
+FIGURE = Path(__file__).with_suffix(".png")
 BUDGET = 50  # evaluations of the likelihood and its gradient, after the start's
 STARTS = 12
 NEAR = 0.01  # of the best log likelihood that any run found: the same maximum
@@ -71,7 +72,7 @@ def likelihood(x, y, theta, optimizer):
     return process.fit(x, y).log_marginal_likelihood_value_
 
 
-def main(figure=Path(__file__).with_suffix(".png")):
+def main(figure=FIGURE):
     """Prints the table, draws the figure, and returns the log likelihoods: measurement -> method -> (STARTS,)."""
     data = load_linnerud()
     x, targets = (StandardScaler().fit_transform(part) for part in (data.data, data.target))

@@ -18,6 +18,7 @@ from scipy.optimize import least_squares, minimize
 import pop_optimizer
 from pop_envs.rendering import PALETTE, dress
 
+FIGURE = Path(__file__).with_suffix(".png")
 DOSE = 4.02  # mg/kg
 HOURS = torch.tensor([0.25, 0.57, 1.12, 2.02, 3.82, 5.10, 7.03, 9.05, 12.12, 24.37], dtype=torch.float64)
 CONCENTRATION = torch.tensor([2.84, 6.57, 10.50, 9.66, 8.58, 8.36, 7.47, 6.89, 5.94, 3.28], dtype=torch.float64)  # mg/l
@@ -78,7 +79,7 @@ BOUNDS = list(zip(LOWER, UPPER, strict=True))
 METHODS = {"POP": pop, "L-BFGS-B": lbfgsb, "least_squares": trust_region}
 
 
-def main(figure=Path(__file__).with_suffix(".png")):
+def main(figure=FIGURE):
     """Prints the table, draws the figure, and returns the runs: method -> (point, sum of squares, evaluations) each."""
     starts = np.random.default_rng(0).uniform(LOWER, UPPER, (STARTS, 4))
     found = {name: [method(x0) for x0 in starts] for name, method in METHODS.items()}

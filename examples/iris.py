@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from pop_envs.rendering import PALETTE, dress
 from pop_optimizer import POP
 
+FIGURE = Path(__file__).with_suffix(".png")
 BUDGET = 200  # evaluations of the loss and its gradient
 SEEDS = 5
 DECAY = 1e-3  # of the weights: with it, the lowest loss is where the weights stay finite
@@ -58,7 +59,7 @@ def fit(make, seed, x, y):
     return np.minimum.accumulate(losses)
 
 
-def main(figure=Path(__file__).with_suffix(".png")):
+def main(figure=FIGURE):
     """Prints the table, draws the figure, and returns the losses: optimizer -> (SEEDS, BUDGET)."""
     data, kinds = load_iris(return_X_y=True)
     x, y = torch.from_numpy(StandardScaler().fit_transform(data)), torch.from_numpy(kinds)

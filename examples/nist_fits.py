@@ -18,6 +18,7 @@ import pop_optimizer
 from benchmarks.plain import nist
 from pop_envs.rendering import PALETTE, dress
 
+FIGURE = Path(__file__).with_suffix(".png")
 BUDGET = 100  # evaluations of value and gradient, or of residuals and Jacobian, after the start's
 DIGITS = 4  # that count as solved: what NIST asks of a program by default
 
@@ -68,7 +69,7 @@ def digits(value, certified):
     return float(np.clip(-np.log10(max(abs(value - certified) / certified, 1e-300)), 0, 11))
 
 
-def main(figure=Path(__file__).with_suffix(".png")):
+def main(figure=FIGURE):
     """Prints the table, draws the figure, and returns the digits: dataset -> method -> one for each start."""
     found = {}
     print(f"{'digits from either start':26}" + "".join(f"{name:>16}" for name in METHODS))

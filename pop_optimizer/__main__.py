@@ -1,4 +1,4 @@
-"""POP and two rivals on one function, drawn and tabulated: ``python -m pop_optimizer <VLSE name | module:function>``."""
+"""POP and two rivals on one function, drawn: ``python -m pop_optimizer <VLSE name | module:function>``."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ def table(problem: Problem, runs: dict[str, Recorder]) -> str:
         rows.append(row if minimum is None else (*row, f"{max(best - minimum, 0.0):.2e}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     ]
     price = "" if problem.price == 1 else f"; each takes {problem.price} calls of the function, by finite differences"
@@ -237,7 +239,9 @@ def named_problem(name: str, dim: int | None, bounds: Sequence[float] | None, ja
     if dim is not None:
         raise ValueError("--dim is for VLSE's functions: --bounds tells the dimension of one of your own")
     if bounds is None or not bounds or len(bounds) % 2:
-        raise ValueError("a function of your own needs --bounds LOWER UPPER [LOWER UPPER ...], a pair for each variable")
+        raise ValueError(
+            "a function of your own needs --bounds LOWER UPPER [LOWER UPPER ...], a pair for each variable"
+        )
     fun = imported(name)
     lower, upper = np.array(bounds, dtype=np.float64).reshape(-1, 2).T
     gradient: Any = {None: None, "true": True}.get(jac, jac)
@@ -283,12 +287,19 @@ def _parser() -> argparse.ArgumentParser:
     add("function", help="one of VLSE's 47 functions, or MODULE:FUNCTION, a function of one point (dim,)")
     add("--dim", type=int, help="of a VLSE function that scales")
     add("--bounds", type=float, nargs="+", metavar="B", help="LOWER UPPER for each variable of MODULE:FUNCTION")
-    add("--jac", help=f"of MODULE:FUNCTION: true if it returns (value, gradient), MODULE:FUNCTION, {', '.join(SCHEMES)}")
+    add(
+        "--jac", help=f"of MODULE:FUNCTION: true if it returns (value, gradient), MODULE:FUNCTION, {', '.join(SCHEMES)}"
+    )
     add("--start", type=float, nargs="+", metavar="X", help="the start; random by default")
     add("--budget", type=int, default=BUDGET, help="evaluations of value and gradient after the start's (%(default)s)")
     add("--seed", type=int, default=0, help="of the start and of all methods (%(default)s)")
     add("--animate", action="store_true", help="write a GIF")
-    add("--contour", action=argparse.BooleanOptionalAction, default=True, help="draw the function, by 15,000 calls of it")
+    add(
+        "--contour",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="draw the function, by 15,000 calls of it",
+    )
     add("--out", type=Path, help="the figure (FUNCTION.png, or .gif)")
     return parser
 

@@ -70,7 +70,7 @@ def dual_annealing(
     visit: float = 2.62,
     local_search: bool = True,
 ) -> None:
-    """Generalized simulated annealing (Xiang, Sun, Fan and Gong, 1997) with a descent of L-BFGS-B from each new best point.
+    """Generalized simulated annealing (Xiang, Sun, Fan and Gong, 1997), with a descent from each new best point.
 
     The descents are given the gradients, which come with the values at no further cost; SciPy would spend
     a value per coordinate on each. So it counts as a method with gradients, though annealing itself, which is

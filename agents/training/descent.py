@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+
 def descend(
     value_and_grad: Callable[[Tensor], tuple[Tensor, Tensor]],
     x0: Tensor,
