@@ -263,7 +263,7 @@ def _fitted(
 
     with suppress(BudgetExhausted):
         for _ in range(budget):
-            optimizer.step(closure)
+            optimizer.step(closure)  # type: ignore[arg-type]  # LBFGS wants a tensor
     return min(losses)
 
 
@@ -289,18 +289,19 @@ def results(when: When, name: str) -> pd.DataFrame:
 
 def table(section: Section, rows: pd.DataFrame) -> str:
     """Mean ± standard error; in bold the best of a panel and column, and what is within its standard error of it."""
-    cells = rows.groupby(["panel", "method", "x"], sort=False)["value"].agg(["mean", "sem"]).fillna(0.0)
+    cells = rows.groupby(["panel", "method", "x"], sort=False)["value"]
+    means, errors = cells.mean().to_dict(), cells.sem().fillna(0.0).to_dict()
     columns = sorted(rows["x"].unique())
     lines = [
         f"| {section.y} | {section.x} = " + " | ".join(f"{x:g}" for x in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for (panel, method), _ in cells.groupby(["panel", "method"], sort=False):
+    choose = max if section.highest else min
+    for panel, method in dict.fromkeys(zip(rows["panel"], rows["method"], strict=True)):
         texts = []
         for x in columns:
-            mean, error = cells.loc[(panel, method, x)]
-            others = cells.xs((panel, x), level=("panel", "x"))["mean"]
-            best = others.max() if section.highest else others.min()
+            mean, error = means[panel, method, x], errors[panel, method, x]
+            best = choose(value for (p, _, column), value in means.items() if (p, column) == (panel, x))
             text = f"{mean:.{section.digits}f} ± {error:.{section.digits}f}"
             texts.append(f"**{text}**" if abs(mean - best) <= error else text)
         lines.append(f"| {panel}: {method} | " + " | ".join(texts) + " |")

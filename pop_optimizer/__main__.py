@@ -186,9 +186,9 @@ class Painter:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from PIL import Image
 
-        canvas = FigureCanvasAgg(self.figure)
+        canvas: Any = FigureCanvasAgg(self.figure)  # without types
         self.figure.set_dpi(_GIF_DPI)
-        pictures = []
+        pictures: list[Image.Image] = []
         for step in range(self._budget, -1, -1):
             with restored([*self._land, self._curves]):
                 self.draw(step)
