@@ -17,6 +17,7 @@ Jacobian = bool | str | Callable[..., Any] | None
 # section 8.1); a complex step has nothing to balance.
 _POWERS = {"2-point": 1 / 2, "3-point": 1 / 3, "cs": 1 / 2}
 _EPS = 2.0**-52
+_LARGEST = np.finfo(np.float64).max
 
 
 class Function:
@@ -45,7 +46,7 @@ class Function:
         if not callable(fun):
             raise TypeError(f"fun must be a function of x, got {fun!r}")
         self._fun, self._args = fun, args if isinstance(args, tuple) else (args,)
-        self._lower, self._upper = lower, upper
+        self._lower, self._upper = lower.clip(-_LARGEST, None), upper.clip(None, _LARGEST)  # no step is infinite
         self._jac = _checked(jac)
         # What stays fixed has no gradient to estimate.
         self._free = np.flatnonzero(lower < upper).tolist()
@@ -84,7 +85,8 @@ class Function:
     def _differences(self, x: Vector, value: float, eps: float) -> Vector:
         assert isinstance(self._jac, str)
         slopes = np.zeros_like(x)
-        above, below = self._upper - x, x - self._lower
+        with np.errstate(over="ignore"):
+            above, below = self._upper - x, x - self._lower
         # In units of the variable, or of the box where that is smaller; and no less than what rounding would swallow.
         unit = np.minimum(np.maximum(np.abs(x), 1.0), self._upper / 2 - self._lower / 2)
         steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * np.spacing(np.abs(x)))
@@ -120,7 +122,7 @@ class Function:
         return h, (number(self._call(moved)) - value) / h
 
 
-def number(answer: Any, who: str = "fun", *, complex_too: bool = False) -> Any:
+def number(answer: Any, who: str = "fun must return", *, complex_too: bool = False) -> Any:
     """What a function returned, as a float, or else complex if that is allowed.
 
     NumPy's, PyTorch's and JAX's scalars and arrays of one element are taken.
@@ -130,22 +132,17 @@ def number(answer: Any, who: str = "fun", *, complex_too: bool = False) -> Any:
     """
     if isinstance(answer, tuple | list | str | bytes | dict) or answer is None:
         hint = "; for a pair of value and gradient give jac=True" if isinstance(answer, tuple | list) else ""
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}{hint}")
-    array = array_of(answer)
-    if array.size != 1:
-        raise TypeError(f"{who} must return a number, got an array of shape {array.shape}")
-    if array.dtype.kind == "c":
-        if complex_too:
-            return complex(array.item())
-        raise TypeError(f"{who} must return a real number, got {_shown(answer)}")
-    if array.dtype.kind not in "biufO":
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}")
+        raise TypeError(f"{who} a number, got {_shown(answer)}{hint}")
     try:
-        return complex(array.item()) if complex_too else float(array.item())
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}") from error
+        array = array_of(answer)
+        if array.dtype.kind in "biufOc" and array.size == 1 and (complex_too or array.dtype.kind != "c"):
+            return complex(array.item()) if complex_too else float(array.item())
     except OverflowError:  # an integer beyond all floats
-        return math.copysign(math.inf, array.item())
+        return math.inf if array.item() > 0 else -math.inf
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{who} a number, got {_shown(answer)}") from error
+    shape = f" of shape {array.shape}" if array.size != 1 else ""
+    raise TypeError(f"{who} a real number, got {_shown(answer)}{shape}")
 
 
 def gradient(answer: Any, shape: tuple[int, ...], who: str) -> Vector:
@@ -156,23 +153,38 @@ def gradient(answer: Any, shape: tuple[int, ...], who: str) -> Vector:
         ValueError: If it does not have that ``shape``.
     """
     try:
-        array = array_of(answer)
-        if array.dtype.kind not in "biufO":
-            raise TypeError(f"its entries are {array.dtype}")
-        slopes = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        slopes = real_numbers(answer)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(f"{who} must be an array of {shape[0]} real numbers, got {_shown(answer)}: {error}") from error
     if slopes.shape != shape and not (slopes.size == shape[0] == 1):
         raise ValueError(f"{who} must have shape {shape}, got {slopes.shape}")
     return slopes.reshape(shape)
 
 
+def real_numbers(answer: Any) -> NDArray[np.float64]:
+    """An array of its own.
+
+    Raises:
+        OverflowError, RuntimeError, TypeError, ValueError: If it is not made of real numbers.
+    """
+    array = array_of(answer)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"its entries are {array.dtype}")
+    with np.errstate(over="ignore"):  # in more than double precision
+        return np.array(array, dtype=np.float64)
+
+
 def array_of(answer: Any) -> NDArray[Any]:
-    """NumPy's array of what may be one of PyTorch's, with a graph behind it and on another device, or of JAX's."""
+    """NumPy's array of what may be one of PyTorch's, with a graph behind it and on another device, or of JAX's.
+
+    Entries that are masked are NaN.
+    """
     if isinstance(answer, torch.Tensor):
         answer = answer.detach().cpu()
         answer = answer.float() if answer.dtype is torch.bfloat16 else answer
-        return answer.resolve_conj().numpy()
+        return answer.resolve_conj().resolve_neg().numpy()
+    if np.ma.is_masked(answer):
+        return np.where(answer.mask, np.nan, answer.data)
     return np.asarray(answer)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from pop_envs.objectives.base import Box
-from pop_optimizer.function import array_of
+from pop_optimizer.function import real_numbers
 
 Vector = NDArray[np.float64]
 BoundsLike = Bounds | Iterable[Sequence[float | None] | None] | None
@@ -87,21 +87,23 @@ class Space:
             Centre and half-widths (n,) of the new box, as seen from the one before.
         """
         before = self.box
-        self._width[self.free[where]] = np.minimum(_GROW * self._width[self.free[where]], _LARGEST / 2)
+        self._width[self.free[where]] = _GROW * np.minimum(self._width[self.free[where]], _LARGEST / 2 / _GROW)
         self.box = self._box_around(x)
         return before.to_unit(self.box.center), self.box.half_width / before.half_width
 
     def projected_gradient(self, x: Vector, g: Vector) -> float:
         """The largest entry of ``x`` minus the nearest point of the bounds to ``x - g``, as SciPy's L-BFGS-B has it."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.abs(np.clip(x - g, self.lower, self.upper) - x).max(initial=0.0))
+        with np.errstate(over="ignore"):  # the bounds are moved, not x: beside a large one a small slope would be lost
+            step = np.clip(-g, self.lower - x, self.upper - x)[self.free]
+        return float(np.abs(step).max(initial=0.0))
 
     def _box_around(self, x: Vector) -> Box:
         """The bounds where a variable has both, and else what of the region around ``x`` is within them."""
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         with np.errstate(over="ignore"):
-            low = np.where(bounded, self.lower, np.maximum(self.lower, x - self._width)).clip(-_LARGEST, _LARGEST)
-            high = np.where(bounded, self.upper, np.minimum(self.upper, x + self._width)).clip(-_LARGEST, _LARGEST)
+            width = np.maximum(self._width, _ROUNDING * np.spacing(np.abs(x)))  # or else none would be left
+            low = np.where(bounded, self.lower, np.maximum(self.lower, x - width)).clip(-_LARGEST, _LARGEST)
+            high = np.where(bounded, self.upper, np.minimum(self.upper, x + width)).clip(-_LARGEST, _LARGEST)
         return Box(low[self.free], high[self.free])
 
     def _inside(self, x: Vector | None) -> Vector | None:
@@ -125,7 +127,7 @@ class Space:
     def _region(self, region: ArrayLike | None) -> Vector:
         if region is None:
             unit = np.zeros(self.dim) if self._start is None else np.abs(self._start)
-            return np.minimum(_REGION * np.maximum(unit, 1.0), _LARGEST / 2)
+            return _REGION * np.clip(unit, 1.0, _LARGEST / 2 / _REGION)
         width = _vector("region", region)
         if len(width) not in (1, self.dim) or not (np.isfinite(width) & (width > 0)).all():
             raise ValueError(
@@ -182,14 +184,12 @@ def _pair(i: int, pair: Any) -> tuple[float, float]:
 def _vector(name: str, value: Any) -> Vector:
     """Numbers as a vector of its own; one number as a vector of one."""
     try:
-        array = array_of(value)
-        if array.dtype.kind not in "biufO":
-            raise TypeError(f"its entries are {array.dtype}")
-        array = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = real_numbers(value)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(f"{name} must be real numbers, got {value!r}: {error}") from error
     if array.ndim > 1 or not array.size:
         raise ValueError(f"{name} must be a vector, got shape {array.shape}")
-    if np.isnan(array).any() or (name in ("x0", "region") and np.isinf(array).any()):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+    finite = name in ("x0", "region")
+    if np.isnan(array).any() or (finite and np.isinf(array).any()):
+        raise ValueError(f"{name} must be finite{'' if finite else ' or infinite, not NaN'}, got {value!r}")
     return np.atleast_1d(array)
