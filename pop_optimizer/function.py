@@ -85,11 +85,11 @@ class Function:
     def _differences(self, x: Vector, value: float, eps: float) -> Vector:
         assert isinstance(self._jac, str)
         slopes = np.zeros_like(x)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             above, below = self._upper - x, x - self._lower
         # In units of the variable, or of the box where that is smaller; and no less than what rounding would swallow.
         unit = np.minimum(np.maximum(np.abs(x), 1.0), self._upper / 2 - self._lower / 2)
-        steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * np.spacing(np.abs(x)))
+        steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * _EPS * np.abs(x))
         for i in self._free:
             h = float(steps[i])
             if self._jac == "cs":
@@ -170,7 +170,9 @@ def real_numbers(answer: Any) -> NDArray[np.float64]:
     array = array_of(answer)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"its entries are {array.dtype}")
-    with np.errstate(over="ignore"):  # in more than double precision
+    if array.dtype.kind == "O" and any(entry is None for entry in array.flat):  # which NumPy would make NaN
+        raise TypeError("None among them")
+    with np.errstate(all="ignore"):  # in more than double precision
         return np.array(array, dtype=np.float64)
 
 

@@ -270,7 +270,7 @@ class Optimizer:
 
         What falls from the first value on towards zero needs no other, unless that was one of the large ones.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             sizes = np.abs(np.append(g[self.space.free] * self.space.box.half_width, y))
         size = sizes[np.isfinite(sizes)].max()
         exponent = math.frexp(size)[1]
@@ -285,7 +285,7 @@ class Optimizer:
 
     def _seen(self, y: float, g: Vector) -> tuple[Vector, Vector]:
         """Value (1,) and gradient (1, n) as the search sees them."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             slope = np.ldexp(g[self.space.free], -self._exponent) * self.space.box.half_width
             return np.ldexp([y], -self._exponent), slope[None]
 
@@ -306,7 +306,7 @@ class Optimizer:
     def _same(self, one: Vector, other: Vector) -> bool:
         if not len(self.space.free):
             return True
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             apart = np.abs(one - other)[self.space.free] / self.space.box.half_width
         return bool((apart <= _SAME).all())
 

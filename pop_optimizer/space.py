@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from pop_envs.objectives.base import Box
-from pop_optimizer.function import real_numbers
+from pop_optimizer.function import array_of, real_numbers
 
 Vector = NDArray[np.float64]
 BoundsLike = Bounds | Iterable[Sequence[float | None] | None] | None
 
 _LARGEST = np.finfo(np.float64).max
-_ROUNDING = 16  # units in the last place by which a start may be outside
+_ROUNDING = 16 * 2.0**-52  # of a number: by so much a start may be outside
 # Half-widths of the region in units of the start's coordinates, or of one, chosen on functions of the plain prior
 # without bounds; and the factor by which it grows.
 _REGION, _GROW = 2.0, 4.0
@@ -93,15 +93,15 @@ class Space:
 
     def projected_gradient(self, x: Vector, g: Vector) -> float:
         """The largest entry of ``x`` minus the nearest point of the bounds to ``x - g``, as SciPy's L-BFGS-B has it."""
-        with np.errstate(over="ignore"):  # the bounds are moved, not x: beside a large one a small slope would be lost
+        with np.errstate(all="ignore"):  # the bounds are moved, not x: beside a large one a small slope would be lost
             step = np.clip(-g, self.lower - x, self.upper - x)[self.free]
         return float(np.abs(step).max(initial=0.0))
 
     def _box_around(self, x: Vector) -> Box:
         """The bounds where a variable has both, and else what of the region around ``x`` is within them."""
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
-        with np.errstate(over="ignore"):
-            width = np.maximum(self._width, _ROUNDING * np.spacing(np.abs(x)))  # or else none would be left
+        with np.errstate(all="ignore"):
+            width = np.maximum(self._width, _ROUNDING * np.abs(x))  # or else none would be left
             low = np.where(bounded, self.lower, np.maximum(self.lower, x - width)).clip(-_LARGEST, _LARGEST)
             high = np.where(bounded, self.upper, np.minimum(self.upper, x + width)).clip(-_LARGEST, _LARGEST)
         return Box(low[self.free], high[self.free])
@@ -114,7 +114,7 @@ class Space:
             raise ValueError(f"x0 is needed where a variable has no bound: give x0, or bounds for variable {unbounded}")
         nearest = np.clip(x, self.lower, self.upper)
         excess = np.abs(x - nearest)
-        far = excess > _ROUNDING * np.spacing(np.maximum(np.abs(x), np.abs(nearest)))
+        far = excess > _ROUNDING * np.maximum(np.abs(x), np.abs(nearest))
         if far.any():
             i = int(np.flatnonzero(far)[0])
             side, bound = ("lower", self.lower[i]) if x[i] < self.lower[i] else ("upper", self.upper[i])
@@ -164,7 +164,7 @@ def _bounds(bounds: BoundsLike, dim: int | None) -> tuple[Vector, Vector]:
 
 def _listed(bounds: Any) -> list[Any]:
     try:
-        return list(bounds)
+        return list(array_of(bounds) if isinstance(bounds, np.ndarray) else bounds)
     except TypeError as error:
         raise TypeError(f"bounds must be scipy's Bounds or pairs (lower, upper), got {bounds!r}") from error
 
