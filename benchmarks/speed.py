@@ -24,7 +24,7 @@ from agents import EpisodicPPO, GymnasiumVecEnv, TrajectoryExtractor, Trajectory
 from benchmarks import one_run
 from pop_envs import GPPrior, POPEnv, POPVectorEnv
 from pop_optimizer.ask_tell import run
-from pop_optimizer.minimize import DEFAULT_CHECKPOINT
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 
 @dataclass(frozen=True)

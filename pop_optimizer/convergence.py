@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +27,8 @@ def projected_gradient(x: Array, g: Array, lower: Array, upper: Array) -> Array:
 
     Byrd, Lu, Nocedal and Zhu (1995), equation 6.1.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.abs(np.clip(x - g, lower, upper) - x).max(-1, initial=0.0)
+    with np.errstate(all="ignore"):  # the bounds are moved, not x: beside a large one a small slope would be lost
+        return np.abs(np.clip(-g, lower - x, upper - x)).max(-1, initial=0.0, where=lower < upper)
 
 
 def tolerance(name: str, value: float) -> float:
@@ -35,6 +37,17 @@ def tolerance(name: str, value: float) -> float:
     Raises:
         ValueError: If it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
+    if not real_number(name, value) >= 0:
         raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
+    return float(value)
+
+
+def real_number(name: str, value: float) -> float:
+    """``value``, if it is a real number.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or math.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)
