@@ -70,7 +70,7 @@ def differences(
         elif scheme == "2-point":
             slopes[..., i] = secant(i, one_sided)[1]
         else:  # of the parabola through three points
-            central = np.minimum(above[..., i], below[..., i]) >= h
+            central = (np.minimum(above[..., i], below[..., i]) >= h) & (h > 0)
             a, slope_a = secant(i, np.where(central, -h, one_sided))
             b, slope_b = secant(i, np.where(central, h, 2 * one_sided))
             with _quiet():

@@ -161,7 +161,7 @@ def reals(answer: Any, shape: tuple[int, ...], who: str, *, scalar_too: bool = F
     try:
         array = real_numbers(answer)
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{who} must be an array of {shape} real numbers, got {_shown(answer)}: {error}") from error
+        raise TypeError(f"{who} must be an array of real numbers, got {_shown(answer)}: {error}") from error
     if array.shape != shape and not (scalar_too and array.size == 1):
         raise ValueError(f"{who} must have shape {shape}, got {array.shape}")
     return array.reshape(shape)
