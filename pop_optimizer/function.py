@@ -89,7 +89,7 @@ class Function:
             above, below = self._upper - x, x - self._lower
         # In units of the variable, or of the box where that is smaller; and no less than what rounding would swallow.
         unit = np.minimum(np.maximum(np.abs(x), 1.0), self._upper / 2 - self._lower / 2)
-        steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * _EPS * np.abs(x))
+        steps = np.maximum(eps ** _POWERS[self._jac] * unit, 16 * _EPS * np.abs(x)).clip(5e-324)
         for i in self._free:
             h = float(steps[i])
             if self._jac == "cs":

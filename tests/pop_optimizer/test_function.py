@@ -32,7 +32,7 @@ def estimate(fun, x, jac="2-point", lower=-np.inf, upper=np.inf):
     assert function.nfev == len(watched.points) == function.price
     assert function.njev == 0
     np.testing.assert_array_equal(watched.points[0], x)
-    assert value == number(fun(x))
+    np.testing.assert_equal(value, number(fun(x)))
     return slopes, np.array(watched.points[1:])
 
 
@@ -103,14 +103,14 @@ def test_no_difference_leaves_the_box_and_linear_functions_have_their_slope(jac,
         slopes, points = estimate(lambda x: x[0] / 4 - x[1] / 8, [x, x], jac, lower, upper)
         assert ((points >= lower) & (points <= upper) & np.isfinite(points)).all()
         assert ((points != x).sum(1) == 1).all()  # each a real move
-        if upper - lower > 1e-300:
+        if upper / 2 - lower / 2 > 1e-300:
             np.testing.assert_allclose(slopes, [0.25, -0.125], rtol=1e-5)
 
 
 @pytest.mark.parametrize("x", [LARGEST, -LARGEST, 1e308, 1e200, -1e200, 1e20, 1e-300, 5e-324, 0.0])
 @pytest.mark.parametrize("jac", ["2-point", "3-point", "cs"])
 def test_without_bounds_no_step_is_infinite_nor_none(x, jac):
-    slopes, points = estimate(lambda x: x.sum() / 4, [x, x], jac)
+    slopes, points = estimate(lambda x: (x / 4).sum(), [x, x], jac)
     assert np.isfinite(points).all()
     assert ((points != x).sum(1) == 1).all()
     np.testing.assert_allclose(slopes, 0.25, rtol=1e-5)
@@ -175,7 +175,7 @@ def test_a_pair_counts_once(jac):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("jac", ["2-point", "3-point"])
 def test_differences_beside_what_is_not_finite_are_not_either(bad, jac):
-    slopes, _ = estimate(lambda x: bad if x[0] > 0.5 else float(x.sum()), [0.5, 0.0], jac, 0.0, 0.9)
+    slopes, _ = estimate(lambda x: bad if x[0] < 0.5 else float(x.sum()), [0.5, 0.0], jac, 0.0, 0.9)
     assert not np.isfinite(slopes[0]) or jac == "3-point"
     np.testing.assert_allclose(slopes[1], 1.0, rtol=1e-6)
     slopes, _ = estimate(lambda x: bad, [0.5, 0.5], jac)
@@ -223,7 +223,7 @@ def test_errors_speak_of_the_function_and_show_what_came():
         number([1.0, 2.0])
     with pytest.raises(TypeError, match=r"^fun must return a real number, got ndarray .* of shape \(2,\)"):
         number(np.zeros(2))
-    with pytest.raises(TypeError, match="^value must be a real number, got complex 1j"):
+    with pytest.raises(TypeError, match=r"^value must be a real number, got complex 1j"):
         number(1j, "value must be")
     with pytest.raises(ValueError, match=r"^jac must have shape \(2,\), got \(3,\)"):
         gradient(np.zeros(3), (2,), "jac")
