@@ -13,13 +13,13 @@ FTOL = 2.2e-9
 """As SciPy's L-BFGS-B."""
 
 
-def negligible(fall: Array, value: Array, first: Array, ftol: float) -> NDArray[np.bool_]:
+def negligible(fall: Array, value: Array, highest: Array, ftol: float) -> NDArray[np.bool_]:
     """Whether the ``fall`` that is predicted for the next step is nothing any more.
 
-    It is relative to the value or, for values within one of zero, to one, as in SciPy's L-BFGS-B, or to what the run
-    has gained since its ``first`` value, whichever is less: so a function in small units is held to the same standard.
+    It is relative to the value or, for values within one of zero, to one, as in SciPy's L-BFGS-B, or to the distance
+    from the ``highest`` value seen, whichever is less: so a function in small units is held to the same standard.
     """
-    return fall <= ftol * np.maximum(np.abs(value), np.minimum(1.0, first - value))
+    return fall <= ftol * np.maximum(np.abs(value), np.minimum(1.0, highest - value))
 
 
 def projected_gradient(x: Array, g: Array, lower: Array, upper: Array) -> Array:

@@ -50,7 +50,7 @@ def differences(
         above, below = upper - x, x - lower
         unit = np.minimum(np.maximum(np.abs(x), 1.0), upper / 2 - lower / 2)
         # No less than what rounding would swallow.
-        steps = np.maximum(eps ** _POWERS[scheme] * unit, 16 * EPS * np.abs(x))
+        steps = np.maximum(eps ** _POWERS[scheme] * unit, 16 * EPS * np.abs(x)).clip(5e-324)
 
     def secant(i: int, h: Array) -> tuple[Array, Array]:
         """Steps of ``h`` (...,) along a coordinate as they are rounded, and the slopes of the secants."""
@@ -70,7 +70,7 @@ def differences(
         elif scheme == "2-point":
             slopes[..., i] = secant(i, one_sided)[1]
         else:  # of the parabola through three points
-            central = (np.minimum(above[..., i], below[..., i]) >= h) & (h > 0)
+            central = np.minimum(above[..., i], below[..., i]) >= h
             a, slope_a = secant(i, np.where(central, -h, one_sided))
             b, slope_b = secant(i, np.where(central, h, 2 * one_sided))
             with _quiet():

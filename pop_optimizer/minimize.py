@@ -69,7 +69,7 @@ def minimize(
         stop: ``"converged"`` to stop as soon as the best point meets a criterion of a minimum.
         target: To stop as soon as a value is no higher.
         ftol: Criterion of a minimum: the fall predicted for the next step is no more, relative to the value, or, for
-            values within one of zero, to one or to the fall from the start, whichever is less. SciPy's L-BFGS-B's.
+            values within one of zero, to one or to the range of the values seen, whichever is less. SciPy's L-BFGS-B's.
         gtol: Another, if given: no entry of the projected gradient is larger.
         region: Half-width of the region around ``x0`` that is searched where there are no bounds, for each variable or
             one for all; the larger of the start's coordinate and 1 if None. It moves and grows when the best

@@ -190,7 +190,7 @@ class Optimizer:
 
         ``success`` means that the best point is a local minimum as far as its descent can tell: the fall predicted for
         its next whole quasi-Newton step is at most ``ftol`` of the value (or, for values within one of zero, of one or
-        of the fall from the start to the best, whichever is less). Or, where ``gtol`` is given, that no entry of the
+        of the range of the values seen, whichever is less). Or, where ``gtol`` is given, that no entry of the
         projected gradient is larger. Else ``status`` and ``message`` tell what is the matter: 1, still improving; 3,
         stalled, as at a kink, in noise, or with wrong gradients; 2, no value was finite.
 
@@ -329,8 +329,8 @@ class Optimizer:
         if descent is not None and descent.y.item() == self._seen(self.fun, self._best_gradient)[0]:
             with np.errstate(all="ignore"):
                 fall = np.ldexp(descent.unrestricted_reduction(), self._exponent)
-            first = next(filter(math.isfinite, self._values))
-            if negligible(fall, np.array(self.fun), np.array(first), self._ftol):
+            highest = max(filter(math.isfinite, self._values))
+            if negligible(fall, np.array(self.fun), np.array(highest), self._ftol):
                 return f"the next step promises no more than {max(fall.item(), 0.0):.1e} (ftol = {self._ftol:.1e})"
         return None
 
