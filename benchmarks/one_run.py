@@ -75,7 +75,7 @@ class Footprint(NamedTuple):
 
 
 def footprint(dim: int, budget: int) -> Footprint:
-    """Of a run of POP in a process of its own, its first."""
+    """Of a run of POP in a process of its own, with the policy's loading but for its time."""
     command = [sys.executable, "-m", "benchmarks.one_run", str(dim), str(budget)]
     return Footprint(*json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
 
@@ -89,6 +89,7 @@ def _megabytes(name: str) -> float:
 def main() -> None:
     """Prints the footprint of a run whose dimension and budget the command line has."""
     imported = _megabytes("VmRSS")
+    pop(1, 1)  # loads the policy
     seconds = pop(*map(int, sys.argv[1:]))
     peak = _megabytes("VmHWM")
     print(json.dumps(Footprint(seconds, peak - imported, peak)))

@@ -24,7 +24,7 @@ from agents import EpisodicPPO, GymnasiumVecEnv, TrajectoryExtractor, Trajectory
 from benchmarks import one_run
 from pop_envs import GPPrior, POPEnv, POPVectorEnv
 from pop_optimizer.ask_tell import run
-from pop_optimizer.minimize import DEFAULT_CHECKPOINT
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def long_run(speed: Speed) -> Table:
 
 
 def large_problems(speed: Speed) -> Table:
-    """Seconds of a process's first run beyond the objective's own, and its memory, against the dimension."""
+    """Seconds of a run beyond the objective's own, and the memory of its process, against the dimension."""
     table = Table("dim", "seconds", "peak MB", title=f"minimize, T = {speed.budget}, by dimension")
     found = {dim: one_run.footprint(dim, speed.budget) for dim in speed.large_dims}
     for dim, each in found.items():
