@@ -199,12 +199,21 @@ def cost(when: When) -> Iterator[dict[str, Any]]:
 
 def no_gradient(when: When) -> Iterator[dict[str, Any]]:
     """Regret after 20 (dim + 1) values, of which POP spends dim + 1 on a point."""
+    return _by_values(when, {dim: 20 * (dim + 1) for dim in (2, 4, 8, 16)})
+
+
+def few_values(when: When) -> Iterator[dict[str, Any]]:
+    """Regret after 100 values."""
+    return _by_values(when, dict.fromkeys((2, 4, 8, 16, 32), 100))
+
+
+def _by_values(when: When, values: dict[int, int]) -> Iterator[dict[str, Any]]:
+    """Regret after so many values in each dimension."""
     for prior in ("gp", "plain"):
-        for dim in (2, 4, 8, 16):
+        for dim, count in values.items():
             problems = _functions(prior, when.count, dim)
             for method in ("pop, differences", "cma_es", "bobyqa", "nelder_mead"):
-                rows = measured(method, problems, 20 * (dim + 1) - 1)
-                yield from _rows(prior, dim, method, rows["log10_regret"])
+                yield from _rows(prior, dim, method, measured(method, problems, count - 1)["log10_regret"])
 
 
 def noise(when: When) -> Iterator[dict[str, Any]]:
@@ -294,6 +303,7 @@ SECTIONS = {
     "overhead": Section(overhead, "dimension", "ms a step beyond the evaluation"),
     "cost": Section(cost, "ms an evaluation"),
     "no_gradient": Section(no_gradient, "dimension"),
+    "few_values": Section(few_values, "dimension"),
     "noise": Section(noise, "noise", log=False),
     "plain": Section(plain, "T", "% solved", digits=0, highest=True),
     "network": Section(network, "evaluations", "log10 loss"),
