@@ -53,11 +53,11 @@ def test_a_fall_is_negligible_beside_value_one_and_range(value, highest, limit):
 @pytest.mark.parametrize("bad", [np.nan, "1", None, True, 1j, [1.0]])
 def test_what_is_no_number_is_refused(bad):
     for check in (real_number, tolerance):
-        with pytest.raises(ValueError, match="^ftol must be a number, got"):
+        with pytest.raises(ValueError, match=r"^ftol must be a number, got"):
             check("ftol", bad)
 
 
 def test_a_tolerance_is_not_negative():
     assert tolerance("ftol", 0) == 0.0
-    with pytest.raises(ValueError, match="^ftol must be a number of at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"^ftol must be a number of at least 0, got -1"):
         tolerance("ftol", -1)
