@@ -225,7 +225,7 @@ def alike(result, other):
     """Whether the first steps are the same to what rounding amounts to, relative to how far they lead."""
     path = result.x_iters[:6]
     size = np.maximum(np.ptp(path, axis=0), np.abs(path).max(0) * 1e-3) + 1e-9
-    np.testing.assert_allclose(other.x_iters[:6] / size, path / size, atol=1e-3)
+    np.testing.assert_allclose(other.x_iters[:6] / size, path / size, atol=5e-3)
 
 
 @cases(25)
