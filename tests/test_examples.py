@@ -27,7 +27,7 @@ def test_nist_fits(tmp_path, capsys):
     assert len(found) == 27
     assert "runs with 4 digits" in printed
     shares = {method: module.solved(found, method) for method in module.METHODS}
-    assert shares["POP"] >= 0.55  # 0.65 when this was written, L-BFGS-B 0.63, least_squares 0.80
+    assert shares["POP"] >= 0.55  # 0.69 when this was written, L-BFGS-B 0.63, least_squares 0.80
     assert shares["POP"] >= shares["L-BFGS-B"] - 0.05
     assert shares["least_squares"] > shares["POP"]  # which sees more
 
@@ -60,6 +60,7 @@ def test_iris(tmp_path, capsys):
     assert ends["POP"].mean() < ends["Adam, 0.1"].mean() < ends["Adam, 0.01"].mean()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_acquisition(tmp_path, capsys):
     module, found, _ = run("acquisition", tmp_path, capsys)
     below = module.shortfalls(found)
