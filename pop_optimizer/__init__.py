@@ -3,5 +3,18 @@
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
 from pop_optimizer.minimize import minimize, pop
+from pop_optimizer.rover import RoverPolicy, RoverRun, load_rover, rover_descent
 
-__all__ = ["Card", "CheckpointError", "POPPolicy", "Run", "load_checkpoint", "minimize", "pop"]
+__all__ = [
+    "Card",
+    "CheckpointError",
+    "POPPolicy",
+    "RoverPolicy",
+    "RoverRun",
+    "Run",
+    "load_checkpoint",
+    "load_rover",
+    "minimize",
+    "pop",
+    "rover_descent",
+]

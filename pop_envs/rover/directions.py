@@ -41,10 +41,15 @@ class Seeing(Direction):
         self.network = network
 
     def __call__(self, seen: Tensor, functions: Objective, x: Tensor) -> Tensor:
-        """See ``Direction``; a constant grid shows none."""
-        with torch.no_grad():
-            told = self.network(seen).to(x)
-        return torch.where((seen.amax((1, 2)) > 0)[:, None], normalized(told), 0.0)
+        """See ``Direction``."""
+        return read_direction(self.network, seen)
+
+
+def read_direction(network: Callable[[Tensor], Tensor], seen: Tensor) -> Tensor:
+    """What a network says of grids (batch, n, n): unit vectors (batch, 2), float64; zero where a grid is constant."""
+    with torch.no_grad():
+        told = network(seen).double()
+    return torch.where((seen.amax((1, 2)) > 0)[:, None], normalized(told), 0.0)
 
 
 class Gradient(Direction):

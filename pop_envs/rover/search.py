@@ -37,6 +37,10 @@ class Scales:
         alpha, delta = ((s * (1 + c)).clamp(_SMALLEST, _LARGEST) for s, c in zip(self, change.unbind(-1), strict=True))
         return Scales(alpha, delta)
 
+    def lengths(self, trusted: Tensor) -> Tensor:
+        """Of the next steps (batch,): half the step size where a value on the grid is not finite."""
+        return self.alpha * torch.where(trusted, 1.0, 1 + LOWEST_CHANGE)
+
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.alpha, self.delta))
 
@@ -90,11 +94,11 @@ class Search:
     def move(self, direction: Tensor, action: Tensor) -> None:
         """One step along unit vectors (batch, 2), after which step size and resolution change, eq. 4.
 
-        Where a value on the grid is not finite the step is halved too; where none is, it leads back to where one was.
+        Where a value on the grid is not finite the step is halved too; where none is, it leads half the way back to
+        where one was.
         """
         blind = ~self.values.isfinite().any(-1)
-        length = self.scales.alpha * torch.where(self.trusted, 1.0, 1 + LOWEST_CHANGE)
-        ahead = self.x + length[:, None] * direction
+        ahead = self.x + self.scales.lengths(self.trusted)[:, None] * direction
         here, self.before = self.x, torch.where(blind[:, None], self.before, self.x)
         self.x = torch.where(blind[:, None], (here + self.before) / 2, ahead)
         self.scales = self.scales.changed(action, self.trusted)
