@@ -47,11 +47,20 @@ class Rollout(NamedTuple):
         return log10_gaps(self.values.numpy(), self.minimum.numpy())[:, -1]
 
 
-def log10_gaps(values: NDArray[np.float64], minimum: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Decades that the best gap so far lies above the start's, at least -8: (batch, steps) like ``values``."""
+def log10_gaps(
+    values: NDArray[np.float64], minimum: NDArray[np.float64], first: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Decades that the best gap so far lies above the start's, at least -8: (batch, steps) like ``values``.
+
+    Args:
+        values: Values (batch, steps).
+        minimum: Of each function (batch,).
+        first: Values at the starts (batch,); the first ones by default.
+    """
     gaps = np.minimum.accumulate(values, 1) - minimum[:, None]
+    start = gaps[:, 0] if first is None else first - minimum
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.nan_to_num(gaps / gaps[:, :1], nan=0.0)
+        share = np.nan_to_num(gaps / start[:, None], nan=0.0, posinf=1.0)
     return np.log10(np.maximum(share, FLOOR))
 
 
