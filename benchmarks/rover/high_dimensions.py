@@ -112,8 +112,8 @@ def by_newton(loss: Loss, start: Array, iterations: int) -> Array:
 
     for _ in range(iterations + 1):
         values.append(one(theta).item())
-        gradient = torch.func.grad(one)(theta)
-        hessian = torch.func.hessian(one)(theta)
+        gradient = torch.autograd.functional.jacobian(one, theta)
+        hessian = torch.autograd.functional.hessian(one, theta)
         step = -torch.linalg.lstsq(hessian, gradient[:, None]).solution[:, 0]
         length = 1.0
         while one(theta + length * step) > values[-1] and length > 1e-6:
