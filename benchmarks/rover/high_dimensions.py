@@ -23,6 +23,7 @@ from pop_optimizer.rover import RoverRun
 
 RATES = tuple(float(rate) for rate in 10.0 ** np.arange(-3, 2.1, 0.5))
 LAYERS = (4, 10, 10, 3)
+_CHUNK = 128  # networks whose activations fit the cache
 Loss = Callable[[Tensor], Tensor]
 """Losses (m,) of parameters (m, dim)."""
 
@@ -43,7 +44,7 @@ class Settings:
     dims: tuple[int, ...] = (10, 20, 50)
     k: int = 10
     iterations: int = 60
-    network_iterations: int = 100
+    network_iterations: int = 60
     k_network: int = 20
     seeds: int = 3
 
@@ -65,6 +66,9 @@ def iris() -> tuple[Loss, list[list[int]]]:
     blocks = [list(range(a, b)) for a, b in pairwise(ends)]
 
     def loss(theta: Tensor) -> Tensor:
+        return torch.cat([part_of(part) for part in theta.split(_CHUNK)])
+
+    def part_of(theta: Tensor) -> Tensor:
         h = x.expand(len(theta), -1, -1)
         for i, (a, b) in enumerate(pairwise(LAYERS)):
             part = theta[:, ends[i] : ends[i + 1]].unflatten(1, (a + 1, b))

@@ -62,11 +62,11 @@ def compare(core: Core, rivals: dict[str, dict[str, float]], steps: int) -> dict
 
 
 def draw_families() -> None:
-    """Four of each family, over the box: as the paper's figure 3."""
-    figure = Figure((12, 11), layout="constrained")
-    for row, family in zip(figure.subplots(4, 4), FAMILIES, strict=True):
+    """Two of each family, over the box: as the paper's figure 3."""
+    figure = Figure((12, 6), layout="constrained")
+    for row, family in zip(figure.subplots(2, 4).T, FAMILIES, strict=True):
         prior = LandscapePrior((family,))
-        functions = prior.build(torch.from_numpy(np.random.default_rng(1).random((4, prior.num_uniforms(2)))))
+        functions = prior.build(torch.from_numpy(np.random.default_rng(1).random((2, prior.num_uniforms(2)))))
         for i, ax in enumerate(row):
             draw_landscape(ax, functions.rows(torch.tensor([i], device="cpu")))
             ax.plot(*functions.minimizer[i].tolist(), "*", color="#f5c211", ms=12, mec="black")

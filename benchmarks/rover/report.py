@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 
 from benchmarks.budget import Array
@@ -33,7 +35,10 @@ def table(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence
 def save(figure: Figure, name: str) -> None:
     """Writes a figure of the documentation."""
     FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"{name}.png", dpi=70)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=64)
+    # Few colours, for a small file.
+    Image.open(picture).convert("RGB").quantize(96).save(FIGURES / f"{name}.png", optimize=True)
 
 
 def draw_band(ax: Axes, at: Sequence[float] | NDArray[Any], curves: Array, name: str) -> None:
