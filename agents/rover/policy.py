@@ -68,6 +68,8 @@ class PolicyConfig:
     """recurrent_ppo has an LSTM; ppo, td3, ddpg and sac see the newest grids."""
     stack: int = 4
     """How many grids those see that have no LSTM."""
+    begin: str = ""
+    """Folder of a run of the same algorithm and shape, whose weights are the first ones."""
     fixed_resolution: bool = False
     """Leaves the resolution as it is, whatever the policy says."""
     channels: int = 16
@@ -134,9 +136,8 @@ class PolicyConfig:
     def record(self) -> dict[str, Any]:
         """The settings that a run keeps when it is resumed, as plain JSON values."""
         free = {"name", "out", "resume", "minutes", "steps", "threads", "validate_every", "task"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in free} | {
-            "task": self.task.record()
-        }
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in free}
+        return kept | {"task": self.task.record(), "begin": Path(self.begin).name}
 
 
 class GridExtractor(BaseFeaturesExtractor):
@@ -349,6 +350,8 @@ def _model(config: PolicyConfig, history: list[dict[str, Any]]) -> BaseAlgorithm
         }
         rate = WarmCosine(config.learning_rate)
         model = kind(env=env, gamma=config.discount, learning_rate=rate, **settings)
+        if config.begin:
+            model.set_parameters(Path(config.begin) / STATE)
     return model
 
 

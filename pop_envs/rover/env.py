@@ -100,8 +100,8 @@ class RoverEnv(BatchOfOneEnv["RoverEpisodes"]):
     | `noise`       | `float`                      | `0.0`           | Of the landscapes; 1 is the paper's (eq. 12)    |
     | `reward`      | `str`, `Reward`              | `"from_recent"` | See above                                       |
     | `direction`   | `str`, `Direction`, callable | `"learned"`     | `"learned"`, `"gradient"`, `"newton"`, `"best"` |
-    | `alpha`       | `tuple[float, float]`        | `(0.002, 0.5)`  | Bounds of the log-uniform first step size       |
-    | `delta`       | `tuple[float, float]`        | `(0.02, 5.0)`   | Bounds of the log-uniform first resolution      |
+    | `alpha`       | `tuple[float, float]`        | `(0.0005, 0.5)` | Bounds of the log-uniform first step size       |
+    | `delta`       | `tuple[float, float]`        | `(0.02, 20.0)`  | Bounds of the log-uniform first resolution      |
     | `render_mode` | `str`                        | `None`          | `"rgb_array"`: contour, path, grids and values  |
 
     A direction of one's own is a `Direction`, or any map from grids (batch, n, n) to vectors (batch, 2) of any length.

@@ -52,9 +52,9 @@ class RoverTask:
     """What a step is worth: the value (eq. 5), or the gap over the start's (eq. 6) or the recent ones' (eq. 7)."""
     direction: DirectionLike = "learned"
     """Where the rover goes: as the shipped network says, or the gradient, Newton's step, or the better of the two."""
-    alpha: Bounds = (0.002, 0.5)
+    alpha: Bounds = (0.0005, 0.5)
     """First step sizes are log-uniform between these, in half widths of the landscapes' box."""
-    delta: Bounds = (0.02, 5.0)
+    delta: Bounds = (0.02, 20.0)
     """First resolutions likewise."""
 
     def __post_init__(self) -> None:

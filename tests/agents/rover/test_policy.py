@@ -73,6 +73,18 @@ def test_a_run_is_resumed_with_the_same_settings_only(tmp_path):
         train_policy(PolicyConfig(out=tmp_path, resume=True, seed=5, **SMALL))
 
 
+def test_a_run_may_begin_with_the_weights_of_another(tmp_path):
+    first = PolicyConfig(out=tmp_path, **SMALL)
+    train_policy(first)
+    after = PolicyConfig(out=tmp_path, name="after", begin=str(first.folder), **SMALL)
+    train_policy(after)
+    ends, starts = (
+        [json.loads(line) for line in (config.folder / "validation.jsonl").read_text().splitlines()]
+        for config in (first, after)
+    )
+    assert starts[0]["log10_gap"] == ends[-1]["log10_gap"]
+
+
 def test_a_fixed_resolution_stays(tmp_path):
     config = PolicyConfig(out=tmp_path, fixed_resolution=True, **SMALL)
     assert np.isfinite(train_policy(config))
