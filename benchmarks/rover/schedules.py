@@ -19,6 +19,9 @@ from pop_envs.rover.painter import draw_grids
 from pop_envs.rover.task import RoverTask
 from pop_optimizer.rover import load_rover
 
+USUAL = 0.1
+"""First step size and resolution of ``rover_descent``, of its scale."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -68,8 +71,8 @@ def main() -> None:
 def _recovery(settings: Settings) -> None:
     network, rows = load_rover().network, []
     figure = Figure((5, 3.6), layout="constrained")
-    for name, factor in (("as in training", 1.0), (f"{settings.factor:g} times off", settings.factor)):
-        told = [name]
+    for factor in (1.0, settings.factor):
+        told = [f"{USUAL / factor:g}, {USUAL * factor:g}"]
         for steps in (settings.steps, settings.longer):
             core = held_out_core(RoverTask(families=("quadratic",), budget=steps), settings.bowls, TEST)
             _misplace(core, factor)
@@ -80,16 +83,15 @@ def _recovery(settings: Settings) -> None:
             _draw_scales(figure.subplots(), runs, range(5))
         rows.append(told)
     save(figure, "recovery")
-    title = (
-        f"Share of {settings.bowls} bowls on which at most {settings.accuracy:g} of the first gap is left, %, after "
-        "a first step size so many times smaller and a first grid so many times coarser"
+    title = f"Share of {settings.bowls} test bowls on which at most {settings.accuracy:g} of the first gap is left, %"
+    table(
+        "recovery", title, ("first step size, resolution", f"{settings.steps} steps", f"{settings.longer} steps"), rows
     )
-    table("recovery", title, ("start", f"{settings.steps} steps", f"{settings.longer} steps"), rows)
 
 
 def _misplace(core: Core, factor: float) -> None:
-    scales = core.search.scales
-    core.place(core.search.x, scales.alpha / factor, scales.delta * factor)
+    usual = torch.full_like(core.search.scales.alpha, USUAL)
+    core.place(core.search.x, usual / factor, usual * factor)
 
 
 def _draw_scales(ax: Axes, runs: Rollout, which: range) -> None:
