@@ -351,7 +351,7 @@ def _model(config: PolicyConfig, history: list[dict[str, Any]]) -> BaseAlgorithm
         rate = WarmCosine(config.learning_rate)
         model = kind(env=env, gamma=config.discount, learning_rate=rate, **settings)
         if config.begin:
-            model.set_parameters(Path(config.begin) / STATE)
+            model.set_parameters(str(Path(config.begin) / STATE))
     return model
 
 
