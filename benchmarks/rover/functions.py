@@ -13,7 +13,7 @@ from agents.rover.rollout import log10_gaps
 from benchmarks import vlse
 from benchmarks.budget import Array
 from benchmarks.rover.report import draw_comparison, save, table
-from benchmarks.rover.rivals import ZEROTH_ORDER, Curves, all_curves, rover, tuned
+from benchmarks.rover.rivals import ZEROTH_ORDER, Curves, all_curves, rescale, rover, tuned
 from pop_envs.objectives.base import BoxObjective
 from pop_envs.rover.core import Core
 from pop_envs.rover.task import RoverTask
@@ -28,8 +28,6 @@ STARTS = {
     "ackley": (20.0, -15.0),
     "rastrigin": (3.9, -3.9),
 }
-SCALE = 0.2
-"""First step size and resolution, in half widths of the box: the same on all functions."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ def core_at(objective: BoxObjective, starts: Array, steps: int) -> Core:
     """Rovers at ``starts`` (batch, 2) in the unit box."""
     core = Core(len(starts), RoverTask(budget=steps), objective=objective)
     core.reset([np.random.default_rng(0)] * len(starts))
-    scale = torch.full((len(starts),), SCALE, dtype=torch.float64, device="cpu")
-    core.place(torch.from_numpy(starts), scale, scale)
+    core.place(torch.from_numpy(starts), core.search.scales.alpha, core.search.scales.delta)
+    rescale(core)
     return core
 
 

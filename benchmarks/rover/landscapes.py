@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agents.rover.rollout import TEST, VALIDATION, held_out_core, log10_gaps
 from benchmarks.budget import Array
 from benchmarks.rover.report import draw_comparison, save, table
-from benchmarks.rover.rivals import Curves, all_curves, rover, tuned
+from benchmarks.rover.rivals import Curves, all_curves, rescale, rover, tuned
 from pop_envs.objectives.landscapes import FAMILIES, Family, LandscapePrior
 from pop_envs.rendering import draw_landscape
 from pop_envs.rover.core import Core
@@ -104,6 +104,7 @@ def _family(family: Family, settings: Settings, axes: NDArray[Any]) -> list[list
     evaluations = task.n**2 * (settings.steps + 1)
     rivals = tuned(chosen.functions, chosen.search.x, chosen.path.minimum.numpy(), settings.steps, evaluations)
     core = held_out_core(task, settings.functions, TEST)
+    rescale(core)
     minimum = core.path.minimum.numpy()
     one = perturbed(core, 0, settings.starts, settings.perturbation)
     lowest = one.path.minimum.numpy() * 0 + minimum[0]

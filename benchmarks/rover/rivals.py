@@ -26,6 +26,10 @@ GRADIENT_COST, HESSIAN_COST = 3, 6
 """Evaluations of a value with its gradient, and with its Hessian too, by forward differences in two coordinates."""
 
 
+USUAL = 0.1
+"""First step size and resolution of ``rover_descent``, of its scale."""
+
+
 class Curves(NamedTuple):
     """Best values so far.
 
@@ -48,6 +52,12 @@ def rover(core: Core, network: RoverNetwork, steps: int) -> tuple[Curves, Rollou
     runs = rollout(core, network, steps)
     cost = core.task.n**2 * np.arange(1, steps + 2)
     return Curves(_best(runs.values.numpy()), cost, _best(runs.lowest.numpy())), runs
+
+
+def rescale(core: Core, factor: float = 1.0) -> None:
+    """Gives rovers the usual first step size and resolution, or one so many times smaller and one so many coarser."""
+    usual = torch.full_like(core.search.scales.alpha, USUAL)
+    core.place(core.search.x, usual / factor, usual * factor)
 
 
 def gradient_descent(objective: Objective, x: Tensor, steps: int, *, rate: float, momentum: float = 0.0) -> Curves:

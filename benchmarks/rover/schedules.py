@@ -12,15 +12,12 @@ from matplotlib.figure import Figure
 
 from agents.rover.rollout import TEST, Rollout, held_out_core, rollout
 from benchmarks.rover.report import save, table
+from benchmarks.rover.rivals import USUAL, rescale
 from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rendering import PALETTE, draw_landscape, draw_path, dress
-from pop_envs.rover.core import Core
 from pop_envs.rover.painter import draw_grids
 from pop_envs.rover.task import RoverTask
 from pop_optimizer.rover import load_rover
-
-USUAL = 0.1
-"""First step size and resolution of ``rover_descent``, of its scale."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ def main() -> None:
     for family, ax, land in zip(FAMILIES, upper, lower, strict=True):
         core = held_out_core(RoverTask(families=(family,), budget=settings.steps), 64, TEST)
         functions = core.functions
+        rescale(core)
         runs = rollout(core, network)
         _draw_scales(ax, runs, range(5))
         ax.set_title(family)
@@ -75,7 +73,7 @@ def _recovery(settings: Settings) -> None:
         told = [f"{USUAL / factor:g}, {USUAL * factor:g}"]
         for steps in (settings.steps, settings.longer):
             core = held_out_core(RoverTask(families=("quadratic",), budget=steps), settings.bowls, TEST)
-            _misplace(core, factor)
+            rescale(core, factor)
             runs = rollout(core, network)
             recovered = runs.log10_gap <= np.log10(settings.accuracy)
             told.append(f"{100 * recovered.mean():.1f} ± {100 * (recovered.var() / len(recovered)) ** 0.5:.1f}")
@@ -87,11 +85,6 @@ def _recovery(settings: Settings) -> None:
     table(
         "recovery", title, ("first step size, resolution", f"{settings.steps} steps", f"{settings.longer} steps"), rows
     )
-
-
-def _misplace(core: Core, factor: float) -> None:
-    usual = torch.full_like(core.search.scales.alpha, USUAL)
-    core.place(core.search.x, usual / factor, usual * factor)
 
 
 def _draw_scales(ax: Axes, runs: Rollout, which: range) -> None:

@@ -8,8 +8,9 @@ import torch
 from agents.rover.policy import PolicyConfig
 from agents.rover.rollout import held_out_core, log10_gaps
 from benchmarks.rover import ablations, report, schedules, speed
-from benchmarks.rover.functions import SCALE, STARTS, core_at
+from benchmarks.rover.functions import STARTS, core_at
 from benchmarks.rover.landscapes import compare, perturbed
+from benchmarks.rover.rivals import USUAL
 from pop_envs.objectives import vlse
 from pop_envs.rover.task import RoverTask
 
@@ -60,7 +61,7 @@ def test_the_functions_starts_lie_in_their_boxes():
         assert (np.abs(starts) <= 1).all()
         core = core_at(objective, starts, 2)
         assert core.search.y.item() == pytest.approx(objective.values_on(torch.from_numpy(starts)).item())
-        assert core.search.scales.alpha.item() == SCALE
+        assert core.search.scales.alpha.item() == USUAL
 
 
 def test_every_variant_can_be_trained(tmp_path, monkeypatch):
