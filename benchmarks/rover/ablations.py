@@ -1,6 +1,6 @@
 """What each part of Rover Descent is worth: ``python -m benchmarks.rover.ablations``. Resumable, one training each.
 
-All trainings take the same wall time. ``direction learned, from_recent, recurrent_ppo`` is the full thing.
+All trainings take the same wall time.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rover.task import RoverTask
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "reward eq. 5": {"task": RoverTask(reward="value")},
-    "reward eq. 6": {"task": RoverTask(reward="from_start")},
-    "direction: gradient": {"task": RoverTask(direction="gradient")},
-    "direction: Newton": {"task": RoverTask(direction="newton")},
-    "direction: the best teacher": {"task": RoverTask(direction="best")},
-    "resolution fixed": {"fixed_resolution": True},
+    "LSTM (RecurrentPPO)": {},
     "no memory (PPO)": {"algorithm": "ppo", "stack": 1},
     "4 grids (PPO)": {"algorithm": "ppo"},
     "4 grids (TD3)": {"algorithm": "td3"},
     "4 grids (DDPG)": {"algorithm": "ddpg"},
     "4 grids (SAC)": {"algorithm": "sac"},
+    "4 grids (PPO), reward eq. 5": {"algorithm": "ppo", "task": RoverTask(reward="value")},
+    "4 grids (PPO), reward eq. 6": {"algorithm": "ppo", "task": RoverTask(reward="from_start")},
+    "4 grids (PPO), direction: gradient": {"algorithm": "ppo", "task": RoverTask(direction="gradient")},
+    "4 grids (PPO), direction: Newton": {"algorithm": "ppo", "task": RoverTask(direction="newton")},
+    "4 grids (PPO), direction: the best teacher": {"algorithm": "ppo", "task": RoverTask(direction="best")},
+    "4 grids (PPO), resolution fixed": {"algorithm": "ppo", "fixed_resolution": True},
 }
+"""Algorithms and memories; then, with what learns most in the same time, rewards, directions and resolutions."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from agents.rover.rollout import log10_gaps
 from benchmarks import vlse
@@ -39,6 +40,7 @@ class Settings:
         starts: Perturbed starts, for the figure.
         perturbation: Their standard deviation, in half widths of the box.
         random_starts: Starts anywhere in the box, for the share that reach the global minimum.
+        rival_starts: How many of them rivals run from, which take much longer.
         accuracy: How close a value must come to it.
     """
 
@@ -46,7 +48,26 @@ class Settings:
     starts: int = 20
     perturbation: float = 0.02
     random_starts: int = 200
+    rival_starts: int = 200
     accuracy: float = 1e-3
+
+
+class Values(BoxObjective):
+    """A VLSE function whose values come without their gradients, in a fraction of the time.
+
+    Args:
+        problem: The function.
+    """
+
+    def __init__(self, problem: vlse.Problem) -> None:
+        super().__init__(problem.value_and_grad, problem.lower, problem.upper, problem.f_min)
+        self.problem = problem
+
+    def values_at(self, x: Tensor) -> Tensor:
+        """See ``Objective``."""
+        with torch.no_grad():
+            own = torch.from_numpy(self.from_unit(x.flatten(0, 1).numpy()))
+            return self.problem.formula(own).unflatten(0, x.shape[:2])
 
 
 def core_at(objective: BoxObjective, starts: Array, steps: int) -> Core:
@@ -65,14 +86,14 @@ def main() -> None:
     axes = figure.subplots(2, len(STARTS))
     rows = []
     for column, (name, own) in enumerate(STARTS.items()):
-        objective = vlse.problem(name, 2).objective()
+        objective = Values(vlse.problem(name, 2))
         rng = np.random.default_rng([7, column])
         noise = rng.normal(scale=settings.perturbation, size=(settings.starts, 2))
         starts = (objective.to_unit(own) + noise).clip(-1, 1)
         x, minimum = torch.from_numpy(starts), np.full(settings.starts, objective.minimum)
         evaluations = 25 * (settings.steps + 1)
         # As the paper: rivals are tuned for these very starts.
-        rivals = tuned(objective, x[:4], minimum[:4], settings.steps, evaluations)
+        rivals = tuned(objective, x[:2], minimum[:2], settings.steps, evaluations)
         ours, _ = rover(core_at(objective, starts, settings.steps), load_rover().network, settings.steps)
         runs = {"rover": ours} | all_curves(rivals, objective, x, evaluations // 3, evaluations)
         first = objective.values_at(x[:, None])[:, 0].numpy()
@@ -86,7 +107,8 @@ def main() -> None:
     axes[0, 0].legend(frameon=False, fontsize="small")
     save(figure, "functions")
     title = (
-        f"Share of {settings.random_starts} random starts that come within {settings.accuracy:g} of the global minimum "
+        f"Share of {settings.random_starts} random starts (rivals: {settings.rival_starts} of them) that come within "
+        f"{settings.accuracy:g} of the global minimum "
         f"in {25 * (settings.steps + 1)} evaluations, %; rivals as tuned for the starts of the figure"
     )
     table("functions", title, ("function", "rover", *ZEROTH_ORDER), rows)
@@ -100,7 +122,7 @@ def _shares(
     ours, _ = rover(core_at(objective, starts, settings.steps), load_rover().network, settings.steps)
     runs: dict[str, Curves] = {"rover": ours}
     for name, (method, _) in ZEROTH_ORDER.items():
-        runs[name] = method(objective, torch.from_numpy(starts), evaluations, **rivals[name])
+        runs[name] = method(objective, torch.from_numpy(starts[: settings.rival_starts]), evaluations, **rivals[name])
     assert objective.minimum is not None
     near = {name: curves.by_evaluation[:, -1] - objective.minimum <= settings.accuracy for name, curves in runs.items()}
     return [f"{100 * each.mean():.1f} ± {100 * (each.var() / len(each)) ** 0.5:.1f}" for each in near.values()]
