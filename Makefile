@@ -3,7 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PRESET ?= quick
+FAMILY ?= pop
 ARGS ?=
+
+# What trains each family.
+TRAIN_pop = agents.train $(PRESET)
+TRAIN_rover-direction = agents.rover.train direction
+TRAIN_rover = agents.rover.train policy
 
 .DEFAULT_GOAL := help
 .PHONY: help train test benchmark ablations bench-speed docs check format lint type
@@ -16,8 +22,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: $(VENV)/installed  ## Trains a policy: make train [PRESET=quick|paper|full] [ARGS="--seed 1"]
-	$(BIN)/python -m agents.train $(PRESET) $(ARGS)
+train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover|...] [PRESET=quick|paper|full] [ARGS="--seed 1"]
+	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be pop, rover-direction or rover)) $(ARGS)
 
 test: $(VENV)/installed  ## Runs the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(ARGS)

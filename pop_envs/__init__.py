@@ -1,16 +1,21 @@
-"""Random functions to optimize, as Gymnasium environments. Importing it registers ``POP-v0`` and ``VLSE/...``."""
+"""Random functions to optimize, as Gymnasium environments. Importing it registers their ids."""
 
 from pop_envs.objectives.base import BoxObjective, FunctionBatch, Objective, Prior
 from pop_envs.objectives.gp_prior import GPPrior, PriorFunctions, WidePrior
+from pop_envs.objectives.landscapes import LandscapePrior, Landscapes
 from pop_envs.objectives.plain_prior import PlainFunctions, PlainPrior
 from pop_envs.pop.env import POPEnv, POPVectorEnv
 from pop_envs.pop.task import POPTask
 from pop_envs.registration import register_all
+from pop_envs.rover.env import RoverEnv, RoverVectorEnv
+from pop_envs.rover.task import RoverTask
 
 __all__ = [
     "BoxObjective",
     "FunctionBatch",
     "GPPrior",
+    "LandscapePrior",
+    "Landscapes",
     "Objective",
     "POPEnv",
     "POPTask",
@@ -19,6 +24,9 @@ __all__ = [
     "PlainPrior",
     "Prior",
     "PriorFunctions",
+    "RoverEnv",
+    "RoverTask",
+    "RoverVectorEnv",
     "WidePrior",
 ]
 

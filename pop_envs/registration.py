@@ -11,8 +11,11 @@ from pop_envs.pop.env import POPEnv, POPVectorEnv
 
 
 def register_all() -> None:
-    """Registers ``POP-v0``, and ``VLSE/Ackley-v0`` and its kin."""
+    """Registers ``POP-v0``, ``VLSE/Ackley-v0`` and its kin, and ``RoverDescent-v0``."""
     gymnasium.register("POP-v0", "pop_envs.pop.env:POPEnv", vector_entry_point="pop_envs.pop.env:POPVectorEnv")
+    gymnasium.register(
+        "RoverDescent-v0", "pop_envs.rover.env:RoverEnv", vector_entry_point="pop_envs.rover.env:RoverVectorEnv"
+    )
     for name in vlse.names():
         gymnasium.register(
             vlse_id(name),

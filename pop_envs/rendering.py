@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pop_envs.objectives.base import BoxObjective, Objective
-from pop_envs.search.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def dress(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_landscape(ax: Axes, objective: Objective) -> None:
+def draw_landscape(ax: Axes, objective: Objective, window: Array | None = None) -> None:
     """Draws one function over its box, in its own coordinates where it has any: a curve in 1-D, contours in 2-D.
 
     Levels are quantiles of the values, so that functions of any scale show their shape.
@@ -47,6 +47,7 @@ def draw_landscape(ax: Axes, objective: Objective) -> None:
     Args:
         ax: Where to draw.
         objective: A function in one or two dimensions, a batch of one.
+        window: Lower and upper bounds (dim, 2) of what is drawn, in the unit box; all of the box by default.
 
     Raises:
         ValueError: If it has more dimensions.
@@ -55,6 +56,8 @@ def draw_landscape(ax: Axes, objective: Objective) -> None:
         raise ValueError(f"a landscape has one or two dimensions, got {objective.dim}")
     ticks = np.linspace(-1, 1, 8 * _PIXELS if objective.dim == 1 else _PIXELS)
     points = np.stack(np.meshgrid(*[ticks] * objective.dim, indexing="ij"), -1).reshape(-1, objective.dim)
+    if window is not None:
+        points = window.mean(1) + np.diff(window)[:, 0] / 2 * points
     values = objective.values_on(torch.from_numpy(points))[0].cpu().numpy()
     own = _own(objective, points)
     if objective.dim == 1:
@@ -150,10 +153,10 @@ class EpisodePainter:
         self.values: list[float] = []
         self._figure: Figure | None = None  # with the landscape, which is not drawn again for each frame
 
-    def record(self, run: Trajectory, i: int) -> None:
-        """Adds the newest point of run ``i``."""
-        self.xs.append(run.x[i].cpu().numpy().copy())
-        self.values.append(run.y[i].item())
+    def record(self, x: Tensor, value: Tensor) -> None:
+        """Adds the newest point (dim,) and its value."""
+        self.xs.append(x.cpu().numpy().copy())
+        self.values.append(value.item())
 
     def frame(self) -> NDArray[np.uint8]:
         """The picture (height, width, 3) of the episode so far.
@@ -171,7 +174,15 @@ class EpisodePainter:
         with restored(land):
             for ax in land:
                 draw_path(ax, self.objective, xs, values, self.budget)
+                self.draw_over(ax)
             return _pixels(self._figure)
+
+    def draw_land(self, ax: Axes) -> None:
+        """Draws what is behind the path."""
+        draw_landscape(ax, self.objective)
+
+    def draw_over(self, ax: Axes) -> None:
+        """Draws what else there is to show of the path; nothing by default."""
 
     def _new_figure(self) -> Figure:
         try:
@@ -182,7 +193,7 @@ class EpisodePainter:
         figure = Figure((_WIDTH * panels, _HEIGHT), dpi=_DPI, layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False)[0]
         for ax in axes[:-1]:
-            draw_landscape(ax, self.objective)
+            self.draw_land(ax)
         return figure
 
 

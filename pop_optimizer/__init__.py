@@ -5,6 +5,7 @@ from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
 from pop_optimizer.minimize import minimize, pop
 from pop_optimizer.minimize_batch import minimize_batch
 from pop_optimizer.optimizer import Optimizer
+from pop_optimizer.rover import RoverPolicy, RoverRun, load_rover, rover_descent
 from pop_optimizer.torch_optimizer import POP
 
 __all__ = [
@@ -13,9 +14,13 @@ __all__ = [
     "CheckpointError",
     "Optimizer",
     "POPPolicy",
+    "RoverPolicy",
+    "RoverRun",
     "Run",
     "load_checkpoint",
+    "load_rover",
     "minimize",
     "minimize_batch",
     "pop",
+    "rover_descent",
 ]

@@ -35,6 +35,7 @@ from benchmarks.rivals.nelder_mead import nelder_mead
 from benchmarks.rivals.ngopt import ngopt
 from benchmarks.rivals.pop import pop
 from benchmarks.rivals.random_search import random_search
+from benchmarks.rivals.rover_descent import rover_descent
 from benchmarks.rivals.tpe import tpe
 from pop_optimizer.classical import dual_annealing, lbfgsb, lbfgsb_restarts
 
@@ -43,7 +44,7 @@ Rival = Callable[..., None]
 GRADIENT_FREE = frozenset(
     {
         *("random_search", "nelder_mead", "direct", "cma_es", "differential_evolution"),
-        *("genetic_algorithm", "tpe", "bayesian_optimization", "ngopt"),
+        *("genetic_algorithm", "tpe", "bayesian_optimization", "ngopt", "rover_descent"),
     }
 )
 """Rivals that never look at a gradient: the strict comparison gives them twice the values."""
@@ -69,6 +70,7 @@ RIVALS: dict[str, Rival] = {
     "tpe": tpe,
     "ngopt": ngopt,
     "bayesian_optimization": bayesian_optimization,
+    "rover_descent": rover_descent,
     "pop": pop,
 }
 

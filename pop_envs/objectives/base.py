@@ -39,6 +39,11 @@ class Objective(ABC):
     def values_on(self, points: Tensor) -> Tensor:
         """Values of every function on shared points (n, dim): (batch or 1, n), float64."""
 
+    def values_at(self, x: Tensor) -> Tensor:
+        """Values (batch, n) at n points of each function's own, ``x`` (batch, n, dim), float64."""
+        each = torch.arange(len(x), device=x.device).repeat_interleave(x.shape[1])
+        return self.rows(each).value_and_grad(x.flatten(0, 1))[0].unflatten(0, x.shape[:2])
+
     def rows(self, index: Tensor) -> Objective:
         """The functions at ``index`` (n,); one function that accepts any batch is its own row."""
         return self

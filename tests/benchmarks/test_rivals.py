@@ -13,7 +13,7 @@ from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW
 from pop_envs.objectives.base import BoxObjective
 
 # For two coordinates NGOpt chooses a method that draws nothing.
-DRAWS_NOTHING = {"gradient_descent", "momentum", "rmsprop", "adam", "lbfgsb", "direct", "pop", "ngopt"}
+DRAWS_NOTHING = {"gradient_descent", "momentum", "rmsprop", "adam", "lbfgsb", "direct", "pop", "ngopt", "rover_descent"}
 CONVERGES = {"lbfgsb"}  # and then stops, with budget left
 
 

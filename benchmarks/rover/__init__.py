@@ -1,0 +1,1 @@
+"""What Rover Descent's claims come to, one command each: ``python -m benchmarks.rover.angles`` and so on."""

@@ -1,0 +1,79 @@
+"""Table 1, angles to the teacher: ``python -m benchmarks.rover.angles``. It trains five networks, resumably."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from agents.rover.direction import STATE, DirectionConfig, angles, held_out, train_direction
+from benchmarks.rover.report import table
+from pop_envs.objectives.landscapes import FAMILIES, Family
+from pop_envs.rover.network import DirectionNetwork, shipped_direction
+
+PAPER = {
+    "quadratic": (1.2, 89.2, 43.1, 34.8),
+    "valley": (83.5, 4.9, 94.1, 86.9),
+    "saddle": (44.7, 85.8, 3.8, 57.2),
+    "plateau": (29.4, 94.3, 53.9, 1.9),
+    "all": (3.1, 6.4, 5.1, 3.8),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is trained.
+
+    Attributes:
+        resolution: Of all grids, in half widths of the box.
+        minutes: Of each training.
+        seed: Of all of them.
+        out: Folder of the runs.
+    """
+
+    resolution: float = 0.1
+    minutes: float = 4.0
+    seed: int = 0
+    out: Path = Path("runs")
+
+
+def trained(name: str, families: tuple[Family, ...], settings: Settings, console: Console) -> DirectionNetwork:
+    """The network that saw these families alone."""
+    config = DirectionConfig(
+        name=f"rover-direction-{name}",
+        out=settings.out,
+        seed=settings.seed,
+        families=families,
+        resolution=(settings.resolution, settings.resolution),
+        minutes=settings.minutes,
+    )
+    resume = (config.folder / STATE).exists()
+    return train_direction(DirectionConfig(**vars(config) | {"resume": resume}), console)
+
+
+def main() -> None:
+    """Trains and prints."""
+    settings = tyro.cli(Settings, description=__doc__)
+    console = Console()
+    test = held_out(FAMILIES, 5, settings.resolution)
+    networks = {name: trained(name, (name,), settings, console) for name in FAMILIES}
+    networks["all"] = trained("all", FAMILIES, settings, console)  # type: ignore[index]
+    networks["shipped: all, at all resolutions"] = shipped_direction()  # type: ignore[index]
+    rows = []
+    for name, network in networks.items():
+        degrees = angles(network, test)
+        told = [degrees[test.family == i] for i in range(len(FAMILIES))]
+        means = [f"{each.mean():.1f} (median {each.median():.1f})" for each in told]
+        rows.append([name, *means])
+        if name in PAPER:
+            rows.append([f"{name}, the paper", *(f"{value:.1f}" for value in PAPER[name])])
+    title = (
+        f"Mean angle to the best teacher, degrees, on held-out landscapes, at the resolution {settings.resolution:g}"
+    )
+    table("angles", title, ("trained on", *FAMILIES), rows)
+
+
+if __name__ == "__main__":
+    main()

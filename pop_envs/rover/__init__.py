@@ -1,0 +1,1 @@
+"""Rover Descent: learned steps on what a grid of function values shows."""

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from pop_envs.objectives.base import BoxObjective
+from pop_envs.objectives.landscapes import LandscapePrior
+from pop_envs.rover.directions import Best, Gradient, Newton, Seeing, derivatives, normalized
+from pop_envs.rover.grid import grid_offsets, rescaled
+from pop_envs.rover.network import DirectionNetwork, load_direction, shipped_direction
+
+
+def drawn(*families, batch=32):
+    functions = LandscapePrior(families).sample(batch, 2, np.random.default_rng(0))
+    return functions, torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (batch, 2)))
+
+
+def test_newton_points_at_the_minimum_of_a_bowl_and_is_the_best_there():
+    functions, x = drawn("quadratic")
+    toward = normalized(functions.minimizer - x)
+    torch.testing.assert_close(Newton()(None, functions, x), toward)
+    best, length = Best().step(functions, x)
+    torch.testing.assert_close(best, toward)
+    torch.testing.assert_close(length, (functions.minimizer - x).norm(dim=1), rtol=0.01, atol=1e-6)
+
+
+def test_the_gradient_is_the_best_where_newton_climbs():
+    functions, _ = drawn("plateau")
+    p22 = functions.precision[:, 2]
+    x = torch.tensor([[0.0, 1.0]], dtype=torch.float64) * (2 / p22.sqrt())[:, None]  # two deviations away
+    gradient, newton, best = (teacher(None, functions, x) for teacher in (Gradient(), Newton(), Best()))
+    assert ((newton * -gradient).sum(1) > 0).all(), "an ascent"
+    torch.testing.assert_close(best, gradient)
+
+
+def test_hessians_by_differences():
+    def quartic(x):
+        return (x**4).sum(-1), 4 * x**3
+
+    x = torch.tensor([[0.3, -0.4]], dtype=torch.float64)
+    _, _, hessian = derivatives(BoxObjective(quartic, [-1, -1], [1, 1]), x)
+    torch.testing.assert_close(hessian[0], torch.diag(12 * x[0] ** 2), rtol=1e-6, atol=1e-7)
+
+
+def test_directions_have_length_one_or_zero():
+    vectors = torch.tensor([[3e200, 4e200], [3e-200, -4e-200], [0, 0], [torch.nan, 1], [torch.inf, 1]])
+    vectors = vectors.double()
+    vectors[0], vectors[1] = torch.tensor([[3e200, 4e200], [3e-200, -4e-200]], dtype=torch.float64)
+    expected = torch.tensor([[0.6, 0.8], [0.6, -0.8], [0, 0], [0, 0], [0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(normalized(vectors), expected)
+
+
+def test_a_constant_grid_shows_no_direction():
+    seeing = Seeing(DirectionNetwork().eval())
+    assert seeing(torch.zeros(2, 5, 5), None, None).abs().max() == 0
+    lengths = seeing(torch.rand(4, 5, 5), None, None).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(4, dtype=torch.float64))
+
+
+def test_the_shipped_network_points_downhill():
+    functions, x = drawn("quadratic", "plateau", batch=256)
+    seen, _ = rescaled(functions.values_at(x[:, None] - 0.1 * grid_offsets(5)))
+    told, gradient = Seeing(shipped_direction())(seen, functions, x), Gradient()(seen, functions, x)
+    assert ((told * gradient).sum(1) > 0).double().mean() > 0.97
+
+
+def test_networks():
+    with pytest.raises(ValueError, match="at least 5 x 5, got n=3"):
+        DirectionNetwork(3)
+    with pytest.raises(FileNotFoundError, match="make train FAMILY=rover-direction"):
+        load_direction("nowhere")
+    assert DirectionNetwork(7)(torch.rand(2, 7, 7)).shape == (2, 2)
