@@ -11,8 +11,13 @@ from pop_envs.pop.env import POPEnv, POPVectorEnv
 
 
 def register_all() -> None:
-    """Registers ``POP-v0``, and ``VLSE/Ackley-v0`` and its kin."""
+    """Registers ``POP-v0``, ``LearningToOptimize-v0``, and ``VLSE/Ackley-v0`` and its kin."""
     gymnasium.register("POP-v0", "pop_envs.pop.env:POPEnv", vector_entry_point="pop_envs.pop.env:POPVectorEnv")
+    gymnasium.register(
+        "LearningToOptimize-v0",
+        "pop_envs.lto.env:LearningToOptimizeEnv",
+        vector_entry_point="pop_envs.lto.env:LearningToOptimizeVectorEnv",
+    )
     for name in vlse.names():
         gymnasium.register(
             vlse_id(name),

@@ -11,7 +11,6 @@ from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
 from pop_envs.objectives.base import BoxObjective, Objective
-from pop_envs.search.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,10 +137,10 @@ class EpisodePainter:
         self.values: list[float] = []
         self._figure: Figure | None = None  # with the landscape, which is not drawn again for each frame
 
-    def record(self, run: Trajectory, i: int) -> None:
-        """Adds the newest point of run ``i``."""
-        self.xs.append(run.x[i].cpu().numpy().copy())
-        self.values.append(run.y[i].item())
+    def record(self, x: Array, value: float) -> None:
+        """Adds the newest point (dim,), in the unit box, and its value."""
+        self.xs.append(x.copy())
+        self.values.append(value)
 
     def frame(self) -> NDArray[np.uint8]:
         """The picture (height, width, 3) of the episode so far.

@@ -300,13 +300,13 @@ class POPEpisodes(EpisodeBatch):
             if mask is None or mask[i]:
                 row = torch.tensor([i], device=self.core.device)
                 painter.restart(self.core.functions.rows(row), self.core.minimum[i].item())
-                painter.record(self.core.search.trajectory, i)
+                self._record(i)
 
     def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
         """See ``EpisodeBatch``."""
         rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
-        for i, painter in enumerate(self._painters):
-            painter.record(self.core.search.trajectory, i)
+        for i in range(len(self._painters)):
+            self._record(i)
         return rewards
 
     @property
@@ -336,6 +336,10 @@ class POPEpisodes(EpisodeBatch):
     def frames(self) -> tuple[NDArray[np.uint8], ...]:
         """See ``EpisodeBatch``."""
         return tuple(painter.frame() for painter in self._painters)
+
+    def _record(self, i: int) -> None:
+        run = self.core.search.trajectory
+        self._painters[i].record(run.x[i].cpu().numpy(), run.y[i].item())
 
     def _own(self, x: torch.Tensor) -> NDArray[np.float64]:
         objective = self.core.objective
