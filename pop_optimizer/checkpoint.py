@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.rewards import REWARDS
@@ -28,6 +28,9 @@ from pop_optimizer.networks.pop import POPNetwork
 FORMAT = 3
 READABLE = ("2", str(FORMAT))
 WEIGHTS, CARD = "policy.safetensors", "card.json"
+
+AnyCard = TypeVar("AnyCard")
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class CheckpointError(ValueError):
@@ -91,13 +94,7 @@ class Card:
 
 def save_checkpoint(folder: Path, network: POPNetwork, card: Card) -> None:
     """Writes weights and card into ``folder``; a kill at any point leaves the old or the new checkpoint."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps(card.record(), indent=2)
-    # The weights' file alone is the checkpoint; the card beside it is for people.
-    metadata = {"format": str(FORMAT), "kind": "pop", "card": text, "sha256": _digest(tensors)}
-    write_atomically(folder / WEIGHTS, save(tensors, metadata))
-    write_atomically(folder / CARD, text.encode() + b"\n")
+    write_weights(folder, network.state_dict(), card.record(), kind="pop", written_in=FORMAT)
 
 
 def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
@@ -106,6 +103,58 @@ def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
     Raises:
         FileNotFoundError: If there is no checkpoint.
         CheckpointError: If it is damaged, not one of POP's, or of another format.
+    """
+
+    def build(told: Any, written_in: str) -> tuple[Card, POPNetwork]:
+        card = _read_card(told, written_in)
+        return card, card.network("meta")
+
+    card, network = read_weights(path, build, kind="pop", policy="a POP policy", readable=READABLE)
+    return POPPolicy(network, card.task), card
+
+
+def write_weights(
+    folder: Path, weights: dict[str, Tensor], card: dict[str, Any], *, kind: str, written_in: int
+) -> None:
+    """Writes a network's weights and its card; a kill at any point leaves the old or the new checkpoint.
+
+    Args:
+        folder: Where to.
+        weights: The network's state.
+        card: How it was made, as plain JSON values.
+        kind: Of network.
+        written_in: Version of the format.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    text = json.dumps(card, indent=2)
+    # The weights' file alone is the checkpoint; the card beside it is for people.
+    metadata = {"format": str(written_in), "kind": kind, "card": text, "sha256": _digest(tensors)}
+    write_atomically(folder / WEIGHTS, save(tensors, metadata))
+    write_atomically(folder / CARD, text.encode() + b"\n")
+
+
+def read_weights(
+    path: Path | str,
+    build: Callable[[Any, str], tuple[AnyCard, AnyNetwork]],
+    *,
+    kind: str,
+    policy: str,
+    readable: Sequence[str],
+) -> tuple[AnyCard, AnyNetwork]:
+    """The card and the network in a checkpoint folder.
+
+    Args:
+        path: The folder.
+        build: Makes card and network, on the meta device, of the card's record and its format: the network takes the
+            file's tensors, and draws no random numbers for its own.
+        kind: Of network.
+        policy: What it is, with its article.
+        readable: Versions of the format.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        CheckpointError: If it is damaged, of another kind, or of another format.
     """
     file = Path(path) / WEIGHTS
     if not file.is_file():
@@ -117,23 +166,22 @@ def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:
             tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({error}): copy it again") from error
-    if metadata.get("kind") != "pop":
-        raise CheckpointError(f"{file} holds weights of something else than a POP policy")
-    if metadata.get("format") not in READABLE:
+    if metadata.get("kind") != kind:
+        raise CheckpointError(f"{file} holds weights of something else than {policy}")
+    if metadata.get("format") not in readable:
         raise CheckpointError(
             f"{file} has format {metadata.get('format')}, and this version of pop-optimizer reads formats "
-            f"{' and '.join(READABLE)}: take the version that wrote it, or train a policy with this one"
+            f"{' and '.join(readable)}: take the version that wrote it, or train a policy with this one"
         )
     try:
-        card = _read_card(json.loads(metadata["card"]), metadata["format"])
-        network = card.network("meta")  # it takes the file's tensors, and draws no random numbers for its own
+        card, network = build(json.loads(metadata["card"]), metadata["format"])
         network.load_state_dict(tensors, assign=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: its card does not describe its weights; copy it again") from error
     if metadata.get("sha256") != _digest(tensors):
         raise CheckpointError(f"{file} is damaged: its weights do not match their checksum; copy it again")
     network.requires_grad_(False).eval()
-    return POPPolicy(network, card.task), card
+    return card, network
 
 
 def _read_card(told: dict[str, Any], written_in: str) -> Card:

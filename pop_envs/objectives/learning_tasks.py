@@ -7,14 +7,18 @@ defaults of the tasks below: they were chosen once, before anything was trained.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pop_envs.objectives.base import Prior, TensorFunctions, Uniforms
+
+_DEGREES = 2  # of freedom of random covariances, for each dimension: one alone gives needles
 
 
 class Losses(TensorFunctions):
@@ -35,6 +39,10 @@ class Losses(TensorFunctions):
 
         Both are differentiable by ``x``.
         """
+
+    @abstractmethod
+    def turned(self, rotation: Tensor) -> Self:
+        """The losses on datasets whose features are turned by orthogonal matrices (batch, features, features)."""
 
 
 @dataclass
@@ -61,6 +69,10 @@ class LogisticLosses(Losses):
         miss = torch.where(margin < 0, 1.0, small) / (1 + small)  # sigmoid(-margin)
         return y, self.penalty * weights - miss @ self.design.mT / margin.shape[-1]
 
+    def turned(self, rotation: Tensor) -> Self:
+        """See ``Losses``."""
+        return replace(self, design=_turned(self.design, rotation))
+
 
 @dataclass
 class RobustLosses(Losses):
@@ -86,6 +98,10 @@ class RobustLosses(Losses):
         rest = self.scale / (self.scale + square)
         pull = residual * rest.square() * (2 / (self.scale * residual.shape[-1]))
         return (1 - rest).mean(-1), pull @ self.design.mT
+
+    def turned(self, rotation: Tensor) -> Self:
+        """See ``Losses``."""
+        return replace(self, design=_turned(self.design, rotation))
 
 
 @dataclass
@@ -131,15 +147,21 @@ class NetworkLosses(Losses):
         by_first = back @ inputs.mT + self.penalty * first
         return y, torch.cat([by_first.flatten(-2), back.sum(-1), by_second.flatten(-2), push.sum(-1)], -1)
 
+    def turned(self, rotation: Tensor) -> Self:
+        """See ``Losses``."""
+        return replace(self, inputs=rotation @ self.inputs)
+
 
 class LearningTask(Prior):
     """A distribution over losses, whose coordinates are the parameters of a model.
 
     Attributes:
         training_size: Number of functions that the paper trains on.
+        features: Of an instance.
     """
 
     training_size: ClassVar[int]
+    features: int
 
     @property
     @abstractmethod
@@ -187,7 +209,7 @@ class LogisticRegression(LearningTask):
     def num_uniforms(self, dim: int) -> int:
         """See ``Prior``."""
         self.check_dim(dim)
-        return self.features * (2 + 2 * self.features + self.instances)
+        return self.features * (2 + _DEGREES * (2 * self.features + self.instances))
 
     def build(self, uniforms: Tensor, dim: int) -> LogisticLosses:
         """See ``Prior``."""
@@ -277,7 +299,7 @@ class NetworkClassifier(LearningTask):
     def num_uniforms(self, dim: int) -> int:
         """See ``Prior``."""
         self.check_dim(dim)
-        return self.features * (self.gaussians * (1 + self.features) + self.instances) + 1
+        return self.features * (self.gaussians + _DEGREES * (self.gaussians * self.features + self.instances)) + 1
 
     def build(self, uniforms: Tensor, dim: int) -> NetworkLosses:
         """See ``Prior``."""
@@ -289,17 +311,77 @@ class NetworkClassifier(LearningTask):
         return NetworkLosses(inputs, target, self.hidden, self.penalty)
 
 
-TASKS: dict[str, type[LearningTask]] = {
+@dataclass(frozen=True)
+class TrainingSet(LearningTask):
+    """Finitely many losses, of which one is drawn at a time.
+
+    Attributes:
+        functions: The losses.
+        features: Of their instances.
+        turn: Whether features are turned at random. Means and covariances of the tasks above have no preferred
+            direction, so this makes no losses that they do not make.
+    """
+
+    functions: Losses
+    features: int
+    turn: bool = True
+
+    @property
+    def dim(self) -> int:
+        """See ``LearningTask``."""
+        return self.functions.dim
+
+    def num_uniforms(self, dim: int) -> int:
+        """See ``Prior``."""
+        self.check_dim(dim)
+        return 1 + self.features**2
+
+    def build(self, uniforms: Tensor, dim: int) -> Losses:
+        """See ``Prior``."""
+        self.check_dim(dim)
+        u = Uniforms(uniforms)
+        drawn = self.functions.rows((u.take(1)[:, 0] * len(self.functions)).long())
+        if not self.turn:
+            return drawn
+        # The QR decomposition of a normal matrix, with signs made unique, is uniform over rotations.
+        q, r = torch.linalg.qr(u.normal(self.features**2).unflatten(1, (self.features, -1)))
+        return drawn.turned(q * r.diagonal(dim1=1, dim2=2).sign()[:, None])
+
+
+TASKS: dict[str, Callable[[], LearningTask]] = {
     "logistic": LogisticRegression,
     "robust": RobustRegression,
     "network": NetworkClassifier,
+    "logistic_2d": partial(LogisticRegression, features=1),
 }
 """By the names that environments, command lines and checkpoints know them by."""
+
+_PURPOSES = {"training": 3, "validation": 4, "test": 5}
+"""Spawn keys: no integer seed leads to these streams."""
+
+
+def functions_for(
+    purpose: Literal["training", "validation", "test"], task: LearningTask, size: int | None = None
+) -> tuple[Losses, Tensor]:
+    """The task's functions to train on, to choose by, or to report on, and a start (size, dim) for each.
+
+    They are always the same. There are 100 of them, as in the paper, but ``task.training_size`` to train on.
+    """
+    count = size or (task.training_size if purpose == "training" else 100)
+    draws, starts = (
+        np.random.default_rng(np.random.SeedSequence(0, spawn_key=(_PURPOSES[purpose], stream))) for stream in (0, 1)
+    )
+    return task.draw(count, draws), torch.from_numpy(starts.standard_normal((count, task.dim)))
 
 
 def _without_last(x: Tensor) -> Tensor:
     """``x`` (..., dim) with the last coordinate 0."""
     return torch.cat([x[..., :-1], torch.zeros_like(x[..., -1:])], -1)
+
+
+def _turned(design: Tensor, rotation: Tensor) -> Tensor:
+    """A design (batch, features + 1, instances) with its features turned."""
+    return torch.cat([rotation @ design[:, :-1], design[:, -1:]], 1)
 
 
 def _with_ones(points: Tensor) -> Tensor:
@@ -312,10 +394,13 @@ def _mixture(
 ) -> Tensor:
     """Points (batch, features, instances), as many from each Gaussian, one Gaussian after the other."""
     means = spread * u.normal(gaussians * features).unflatten(1, (features, gaussians, 1))
-    root = None if identity else u.normal(gaussians * features**2).unflatten(1, (features, features, gaussians, 1))
-    points = u.normal(features * instances).unflatten(1, (features, gaussians, -1))
+    shape = (features, _DEGREES * features, gaussians, 1)
+    root = None if identity else u.normal(_DEGREES * gaussians * features**2).unflatten(1, shape)
+    points = u.normal(features * instances * (1 if identity else _DEGREES)).unflatten(
+        1, (-1, gaussians, instances // gaussians)
+    )
     if root is not None:
-        points = (root * points[:, None]).sum(2) / features**0.5
+        points = (root * points[:, None]).sum(2) / shape[1] ** 0.5
     return (means + points).flatten(2)
 
 
