@@ -145,7 +145,7 @@ def predicted_step_descent(
         points.append(x)
         values.append(value)
         gradients.append(gradient)
-        return tuple(torch.from_numpy(np.array([a])) for a in (x, value, gradient))  # type: ignore[return-value]
+        return tuple(torch.from_numpy(np.array([a])) for a in (x, value, gradient))
 
     points: list[Vector] = []
     values: list[float] = []

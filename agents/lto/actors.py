@@ -12,8 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import Tensor, nn
 
-from agents.lto.classical import Setting, costs, descend, grid
-from agents.lto.policy import input_scale
+from agents.lto.classical import Setting, best_momentum
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import Losses
 from pop_optimizer.networks.steps import StepNetwork
@@ -71,13 +70,14 @@ class StepActorCritic(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         self.ortho_init = False
         super()._build(lr_schedule)
-        self.action_net = nn.Identity()  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.action_net = nn.Identity()
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
 
     @property
     def actor_network(self) -> StepNetwork:
         """The mean's network, on scaled observations."""
-        return self.mlp_extractor.network  # type: ignore[return-value]
+        assert isinstance(self.mlp_extractor.network, StepNetwork)
+        return self.mlp_extractor.network
 
 
 class SquashedStepActor(Actor):
@@ -87,8 +87,9 @@ class SquashedStepActor(Actor):
         super().__init__(*args, **kwargs)
         (dim,) = self.action_space.shape  # type: ignore[misc]
         self.network = StepNetwork(self.features_dim // (1 + dim), dim)
-        self.mu = nn.Identity()  # type: ignore[assignment]
-        nn.init.constant_(self.log_std.bias, self.log_std_init)  # type: ignore[union-attr, arg-type]
+        self.mu = nn.Identity()
+        assert isinstance(self.log_std, nn.Linear)
+        nn.init.constant_(self.log_std.bias, self.log_std_init)
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See ``Actor``."""
@@ -133,21 +134,13 @@ def momentum_runs(task: LTOTask, functions: Losses, x0: Tensor) -> tuple[Tensor,
     Returns:
         Observations (runs * budget, features), actions (runs * budget, dim), and the setting.
     """
-    settings = grid("momentum")
-    points, values = descend(functions, x0, task.budget, "momentum", settings)
-    best = int(costs(values).mean(0).argmin())
-    path = points[:, best]  # (batch, budget + 1, dim)
+    settings, path = best_momentum(functions, x0, task.budget, shared=True)
     search, observations = task.make_search(), []
     for t in range(task.budget):
         (search.start if t == 0 else search.update)(path[:, t], *functions.value_and_grad(path[:, t]))
         observations.append(search.observe())
     actions = path.diff(dim=1).transpose(0, 1).flatten(0, 1) / task.max_step
-    return torch.cat(observations), actions.float().clamp(-1, 1), settings[best]
-
-
-def momentum_scale(task: LTOTask, functions: Losses, x0: Tensor) -> Tensor:
-    """The scale of what momentum sees, for ``ScaledFeatures``."""
-    return input_scale(momentum_runs(task, functions, x0)[0], task.history)
+    return torch.cat(observations), actions.float().clamp(-1, 1), settings[0]
 
 
 def clone(network: StepNetwork, observations: Tensor, actions: Tensor, epochs: int = 30) -> float:

@@ -22,7 +22,7 @@ class Setting:
     decay: float = 0.0
 
 
-Rule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Rule = Callable[[Tensor, Tensor, Tensor, bool, Tensor], Tensor]
 """The next direction (batch, n, dim) from the gradient, the gradient before, the direction before, whether this is the
 first step, and decays (n, 1)."""
 
@@ -92,13 +92,14 @@ def costs(values: Tensor) -> Tensor:
     return values[..., 1:].nan_to_num(torch.inf).mean(-1)
 
 
-def best_momentum(functions: Losses, x0: Tensor, steps: int) -> tuple[list[Setting], Tensor]:
-    """The best setting of momentum for each function, from its start, by a grid (section 5).
+def best_momentum(functions: Losses, x0: Tensor, steps: int, *, shared: bool = False) -> tuple[list[Setting], Tensor]:
+    """The best setting of momentum for each function, from its start, by a grid (section 5); or one for all.
 
     Returns:
         The settings, and the points that they lead to (batch, steps + 1, dim).
     """
     settings = grid("momentum")
     points, values = descend(functions, x0, steps, "momentum", settings)
-    best = costs(values).argmin(1)
+    cost = costs(values)
+    best = cost.mean(0).argmin().expand(len(cost)) if shared else cost.argmin(1)
     return [settings[i] for i in best.tolist()], points[torch.arange(len(best)), best]

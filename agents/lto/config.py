@@ -12,6 +12,8 @@ from pop_envs.checks import positive_int
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import TASKS
 
+_TASK = LTOTask()
+
 Algorithm = Literal["gps", "unrolled", "ppo", "trpo", "sac"]
 
 
@@ -38,7 +40,7 @@ class LTOConfig:
     validate_every: float = 0.5
     """Minutes between validations and saves."""
 
-    task: Annotated[LTOTask, tyro.conf.arg(name="")] = LTOTask()
+    task: Annotated[LTOTask, tyro.conf.arg(name="")] = _TASK
     """What is trained on."""
     turn: bool = True
     """Whether the features of datasets are turned at random for each run: as much as many more functions."""
@@ -47,10 +49,14 @@ class LTOConfig:
     learning_rate: float = 1e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
 
+    functions: int = 30
+    """Guided policy search: functions of an iteration, drawn from those to train on."""
     trajectories: int = 20
-    """Guided policy search: runs of each function."""
+    """Runs of each function."""
     reference: Literal["policy", "target"] = "policy"
     """What its targets stay close to: the network made linear, or the targets before."""
+    momentum: Literal["each", "shared"] = "shared"
+    """Whether the momentum that it begins with is the best for each function, or one for all."""
     divergence: float = 0.5
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
     noise: float = 0.3
@@ -63,7 +69,7 @@ class LTOConfig:
     """Weight of that prior, in samples."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "trajectories", "epochs", "components", "threads"):
+        for name in ("hidden", "functions", "trajectories", "epochs", "components", "threads"):
             positive_int(name, getattr(self, name))
         for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "prior_strength"):
             if not getattr(self, name) > 0:

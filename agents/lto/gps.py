@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agents.lto.classical import best_momentum
 from agents.lto.dynamics import MixturePrior
-from agents.lto.linear_gaussian import Costs, Dynamics, Policy, constrained
+from agents.lto.linear_gaussian import Costs, Policy, constrained
 from agents.lto.policy import StepPolicy, input_scale
 from agents.lto.vec_env import GroupedVecEnv
 from pop_envs.checks import one_of
@@ -64,10 +64,12 @@ class GuidedPolicySearch(BaseAlgorithm):
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
         divergence: Bound on it, in nats for a step and coordinate.
+        momentum: Whether its setting is the best for each function, as in section 5, or one for all.
         noise: Standard deviation of actions that are played, relative to the root mean square of a step's actions.
         noise_floor: The least of it, in units of actions.
         epochs: Passes over an iteration's samples.
         first_epochs: Passes over momentum's.
+        first_learning_rate: Of the fit to momentum, whatever the schedule.
         batch_size: Samples in a minibatch.
         components: Gaussians of the models' prior.
         prior_strength: Its weight, in samples.
@@ -85,11 +87,13 @@ class GuidedPolicySearch(BaseAlgorithm):
         learning_rate: float = 1e-3,
         *,
         reference: Reference = "policy",
-        divergence: float = 0.05,
-        noise: float = 0.2,
+        divergence: float = 0.5,
+        momentum: Literal["each", "shared"] = "each",
+        noise: float = 0.3,
         noise_floor: float = 5e-3,
         epochs: int = 5,
         first_epochs: int = 20,
+        first_learning_rate: float = 1e-3,
         batch_size: int = 256,
         components: int = 10,
         prior_strength: float = 5.0,
@@ -103,11 +107,14 @@ class GuidedPolicySearch(BaseAlgorithm):
         super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
+        self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
+        self.first_learning_rate = first_learning_rate
         self.components, self.prior_strength = components, prior_strength
         self.iteration = 0
-        self.eta: Tensor | None = None
+        self._deviation: Tensor = torch.empty(0)
+        self.eta = 1e-2
         self.targets: Policy | None = None
         if _init_setup_model:
             self._setup_model()
@@ -153,7 +160,10 @@ class GuidedPolicySearch(BaseAlgorithm):
     def train(self, rollouts: Rollouts) -> None:
         """One iteration's targets and fit."""
         states = rollouts.states(self._history)
+        self._update_learning_rate(self.policy.optimizer)
         if self.iteration == 0:
+            for group in self.policy.optimizer.param_groups:
+                group["lr"] = self.first_learning_rate
             self.policy.network.scale.copy_(input_scale(rollouts.observations.flatten(0, 2), self._history))
             targets, epochs = self._played, self.first_epochs
         else:
@@ -241,7 +251,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         assert env is not None
         starts = env.core.search.x[:: self._group]
         steps, d = env.core.task.budget, env.core.dim
-        settings, points = best_momentum(env.functions, starts, steps)
+        settings, points = best_momentum(env.functions, starts, steps, shared=self.momentum == "shared")
         size, decay = (
             torch.tensor([getattr(s, name) for s in settings], dtype=torch.float64) for name in ("step_size", "decay")
         )
@@ -263,16 +273,17 @@ class GuidedPolicySearch(BaseAlgorithm):
         dynamics = self.prior.dynamics(transitions, 2 * d + 1)
         reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
         assert reference is not None
-        eta = self.eta if self.eta is not None else rollouts.y.new_ones(len(rollouts.y))
+        eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
         bound = self.divergence * rollouts.actions.shape[1] * d
-        targets, self.eta, reached = constrained(
+        targets, etas, reached = constrained(
             dynamics, self._costs(rollouts), reference, states[:, 0].mean(1), self._reach, bound, eta
         )
+        self.eta = float(etas.median())
         error = transitions[..., 2 * d + 1 :] - transitions[..., : 2 * d + 1] @ dynamics.matrix.mT
         error = (error - dynamics.offset[:, :, None])[..., :d]
         change = transitions[..., 2 * d + 1 : 3 * d + 1] - transitions[..., :d]
         self.logger.record("model/unexplained", float((error.square().mean() / change.square().mean()).sqrt()))
-        self.logger.record("train/eta_median", float(self.eta.median()))
+        self.logger.record("train/eta", self.eta)
         self.logger.record("train/divergence", float(reached.mean() / (bound / self.divergence)))
         return targets
 

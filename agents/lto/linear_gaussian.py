@@ -67,7 +67,7 @@ def regulate(dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, r
         reach: How far an action of 1 moves the point.
     """
     batch, steps, d, n = reference.gain.shape
-    m, head = d + 1, 2 * d + 1
+    head = 2 * d + 1
     precision = torch.linalg.inv(reference.covariance)
     gains, offsets, covariances = [], [], []
     size = _size(steps, d, n)
@@ -110,7 +110,7 @@ def regulate(dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, r
 def divergence(policy: Policy, reference: Policy, dynamics: Dynamics, start: Tensor, reach: float) -> Tensor:
     """KL divergence (F,) of whole runs under ``policy`` from those under ``reference``, from starts (F, n)."""
     batch, steps, d, n = policy.gain.shape
-    m, head = d + 1, 2 * d + 1
+    head = 2 * d + 1
     precision = torch.linalg.inv(reference.covariance)
     spread = precision @ policy.covariance
     total = (spread.diagonal(dim1=-2, dim2=-1).sum(-1) - torch.linalg.slogdet(spread).logabsdet - d).sum(-1)

@@ -209,6 +209,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             env,
             reference=config.reference,
             divergence=config.divergence,
+            momentum=config.momentum,
             noise=config.noise,
             epochs=config.epochs,
             components=config.components,
@@ -236,14 +237,13 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             model = TRPO(StepActorCritic, env, n_steps=budget, batch_size=10 * runs, **common)
         else:
             model = SAC(SACStepPolicy, env, train_freq=1, gradient_steps=4, learning_starts=10 * runs, **common)
-        network, observations = model.policy.actor_network, observations * scale
-    assert isinstance(network, StepNetwork)
+        policy = model.policy
+        assert isinstance(policy, StepActorCritic | SACStepPolicy)
+        network, observations = policy.actor_network, observations * scale
     if not config.scratch:
         if config.algorithm == "sac":  # the mean is taken before tanh
             actions = actions.clamp(-0.99, 0.99).atanh()
         clone(network, observations, actions)
-    if config.algorithm == "sac":
-        model.policy.actor.optimizer.state.clear()
     return model
 
 
@@ -255,7 +255,7 @@ def _environment(config: LTOConfig, part: int) -> GymnasiumVecEnv:
     seed = int(np.random.SeedSequence([config.seed, part]).generate_state(1)[0])
     env: GymnasiumVecEnv
     if config.algorithm == "gps":
-        env = GroupedVecEnv(task, len(functions), config.trajectories, fixed=config.reference == "target")
+        env = GroupedVecEnv(task, config.functions, config.trajectories, fixed=config.reference == "target")
     elif config.algorithm == "unrolled":
         env = GroupedVecEnv(task, len(functions), 1)
     else:

@@ -1,4 +1,5 @@
 import doctest
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
@@ -134,7 +135,7 @@ def test_fixed_functions_one_for_each():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"task": "linear"}, "task must be one of 'logistic', 'robust', 'network', got 'linear'"),
+        ({"task": "linear"}, "task must be one of 'logistic', 'robust', 'network', 'logistic_2d', got 'linear'"),
         ({"history": 0}, "history must be a positive integer"),
         ({"budget": 2.5}, "budget must be a positive integer"),
         ({"reward": "gap"}, "reward must be one of 'cost', 'relative'"),
@@ -156,7 +157,7 @@ def test_frames(task, width):
         env.step(0.1 * action)
         frames.append(env.render())
     assert all(frame.shape == (448, width, 3) for frame in frames)
-    assert all((a != b).any() for a, b in zip(frames, frames[1:], strict=False))
+    assert all((a != b).any() for a, b in pairwise(frames))
 
 
 def test_examples_in_the_specification():

@@ -6,7 +6,14 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pop_envs import LogisticRegression, NetworkClassifier, RobustRegression
-from pop_envs.objectives.learning_tasks import TASKS, LogisticLosses, NetworkLosses, RobustLosses
+from pop_envs.objectives.learning_tasks import (
+    TASKS,
+    LogisticLosses,
+    NetworkLosses,
+    RobustLosses,
+    TrainingSet,
+    functions_for,
+)
 
 ALL = [
     *(make() for make in TASKS.values()),
@@ -138,6 +145,46 @@ def test_moments_of_the_data():
     torch.testing.assert_close(covariance, torch.eye(3, dtype=torch.float64), atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("task", [LogisticRegression(), RobustRegression(), NetworkClassifier()], ids=repr)
+def test_turning_the_features_turns_the_weights(task):
+    functions, x = drawn(task)
+    rotation = torch.linalg.qr(torch.randn(6, task.features, task.features, dtype=torch.float64)).Q
+    rows = x[:, : -1 if x.shape[1] == task.features + 1 else task.hidden * task.features]
+    weights = rows.unflatten(1, (-1, task.features)) @ rotation.mT
+    turned_x = torch.cat([weights.flatten(1), x[:, rows.shape[1] :]], 1)
+    expected = functions.value_and_grad(x)[0]
+    torch.testing.assert_close(functions.turned(rotation).value_and_grad(turned_x)[0], expected)
+
+
+def test_a_training_set_draws_its_functions_turned_or_not():
+    functions, x = drawn(LogisticRegression())
+    plain, turned = (TrainingSet(functions, 3, turn) for turn in (False, True))
+    known = functions.values_on(x)
+    drawn_values = plain.draw(32, np.random.default_rng(0)).values_on(x)
+    which = (drawn_values[:, None] - known).abs().sum(-1).argmin(1)
+    torch.testing.assert_close(drawn_values, known[which])
+    assert len(which.unique()) == 6
+    many = turned.draw(32, np.random.default_rng(0))
+    assert not torch.isclose(many.values_on(x)[:, None], known).all(-1).any()
+    # What turning keeps: the Gram matrix of the instances.
+    gram = functions.design[which].mT @ functions.design[which]
+    torch.testing.assert_close(many.design.mT @ many.design, gram)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_held_out_functions_are_fixed_and_have_nothing_in_common(name):
+    task = TASKS[name]()
+    purposes = ("training", "validation", "test")
+    values = {}
+    for purpose in purposes:
+        functions, starts = functions_for(purpose, task, 4)
+        values[purpose] = functions.value_and_grad(starts)[0]
+        longer, more_starts = functions_for(purpose, task)
+        assert len(longer) == len(more_starts) == (task.training_size if purpose == "training" else 100)
+        torch.testing.assert_close(longer.rows(torch.arange(4)).value_and_grad(more_starts[:4])[0], values[purpose])
+    assert len(torch.cat(list(values.values())).unique()) == 12
+
+
 @pytest.mark.parametrize("task", ALL, ids=repr)
 def test_other_numbers_of_coordinates_are_refused(task):
     with pytest.raises(ValueError, match=f"the model has {task.dim} parameters, got dim=99"):
@@ -147,7 +194,6 @@ def test_other_numbers_of_coordinates_are_refused(task):
 def test_dimensions_and_sizes():
     assert [task.dim for task in ALL[:3]] == [4, 4, 12]
     assert [task.training_size for task in ALL[:3]] == [90, 120, 80]
-    assert all(
-        isinstance(drawn(task)[0], kind) for task, kind in zip(ALL, (LogisticLosses, RobustLosses, NetworkLosses))
-    )
+    kinds = [type(drawn(task)[0]) for task in ALL[:3]]
+    assert kinds == [LogisticLosses, RobustLosses, NetworkLosses]
     assert math.prod(NetworkClassifier(gaussians=12).draw(2, np.random.default_rng(0)).inputs.shape) == 2 * 2 * 300
