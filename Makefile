@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FAMILY ?= pop
 PRESET ?= quick
+TASK ?= logistic
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,8 +18,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: $(VENV)/installed  ## Trains a policy: make train [PRESET=quick|paper|full] [ARGS="--seed 1"]
-	$(BIN)/python -m agents.train $(PRESET) $(ARGS)
+# What `make train` runs, by family.
+TRAIN_pop = agents.train $(PRESET)
+TRAIN_lto = agents.lto.train $(TASK)
+
+train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop PRESET=quick] or FAMILY=lto TASK=... [ARGS="--seed 1"]
+	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be one of pop, lto)) $(ARGS)
 
 test: $(VENV)/installed  ## Runs the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(ARGS)

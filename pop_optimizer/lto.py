@@ -134,7 +134,7 @@ def predicted_step_descent(
 
     def evaluate(x: Vector) -> tuple[float, Vector]:
         answer = fun(x.copy(), *args)
-        value, gradient = answer if jac is True else (answer, jac(x.copy(), *args))  # type: ignore[operator]
+        value, gradient = answer if jac is True else (answer, jac(x.copy(), *args))
         gradient = np.array(gradient, dtype=np.float64)
         if gradient.shape != (dim,):
             raise ValueError(f"the gradient must have shape ({dim},), got {gradient.shape}")
@@ -145,7 +145,7 @@ def predicted_step_descent(
         points.append(x)
         values.append(value)
         gradients.append(gradient)
-        return tuple(torch.from_numpy(np.array([a])) for a in (x, value, gradient))
+        return torch.from_numpy(x)[None], torch.tensor([value], dtype=torch.float64), torch.from_numpy(gradient)[None]
 
     points: list[Vector] = []
     values: list[float] = []

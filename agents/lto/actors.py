@@ -85,7 +85,7 @@ class SquashedStepActor(Actor):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        (dim,) = self.action_space.shape  # type: ignore[misc]
+        (dim,) = self.action_space.shape
         self.network = StepNetwork(self.features_dim // (1 + dim), dim)
         self.mu = nn.Identity()
         assert isinstance(self.log_std, nn.Linear)

@@ -59,19 +59,25 @@ class LTOConfig:
     """Whether the momentum that it begins with is the best for each function, or one for all."""
     divergence: float = 0.5
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
-    noise: float = 0.3
+    noise: float = 0.1
     """Deviation of the actions that it plays, relative to their size."""
+    noise_floor: float = 1e-3
+    """The least of it, in units of actions."""
+    first_epochs: int = 60
+    """Passes over the samples of momentum."""
     epochs: int = 3
     """Passes over the samples of an iteration."""
+    batch: int = 256
+    """Samples of a minibatch."""
     components: int = 10
     """Gaussians of the prior on dynamics."""
     prior_strength: float = 5.0
     """Weight of that prior, in samples."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "functions", "trajectories", "epochs", "components", "threads"):
+        for name in ("hidden", "functions", "trajectories", "epochs", "first_epochs", "batch", "components", "threads"):
             positive_int(name, getattr(self, name))
-        for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "prior_strength"):
+        for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor", "prior_strength"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 

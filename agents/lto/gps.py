@@ -214,7 +214,7 @@ class GuidedPolicySearch(BaseAlgorithm):
                 with torch.no_grad():
                     action = self.policy.network(observations[-1]).double() + deviation[:, t, None] * noise
             action = action.clamp(-1, 1)
-            observation, rewards, dones, infos = env.step(action.numpy())  # type: ignore[assignment]
+            observation, rewards, dones, infos = env.step(action.numpy())
             self.num_timesteps += env.num_envs
             x, y_next, g = env.newest
             new = torch.cat([x, g, (y_next - y)[:, None]], 1)

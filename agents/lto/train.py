@@ -211,7 +211,10 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             divergence=config.divergence,
             momentum=config.momentum,
             noise=config.noise,
+            noise_floor=config.noise_floor,
+            first_epochs=config.first_epochs,
             epochs=config.epochs,
+            batch_size=config.batch,
             components=config.components,
             prior_strength=config.prior_strength,
             policy_kwargs={"hidden": config.hidden},
@@ -232,9 +235,9 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
         }
         budget, runs = config.task.budget, env.num_envs
         if config.algorithm == "ppo":
-            model = PPO(StepActorCritic, env, n_steps=budget, batch_size=10 * runs, **common)
+            model = PPO(StepActorCritic, env, n_steps=budget, batch_size=budget * runs // 4, **common)
         elif config.algorithm == "trpo":
-            model = TRPO(StepActorCritic, env, n_steps=budget, batch_size=10 * runs, **common)
+            model = TRPO(StepActorCritic, env, n_steps=budget, batch_size=budget * runs // 4, **common)
         else:
             model = SAC(SACStepPolicy, env, train_freq=1, gradient_steps=4, learning_starts=10 * runs, **common)
         policy = model.policy

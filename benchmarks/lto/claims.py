@@ -138,7 +138,7 @@ def by_evaluations(task: LearningTask, name: str, claims: Claims) -> list[dict[s
         best = best_so_far(each).clamp(max=WORST)
         rows.append(
             {"method": LABELS.get(key, key)}
-            | {f"{count}": f"{float(best[:, count].mean()):.4f}" for count in EVALUATIONS}
+            | {str(count): f"{float(best[:, count].mean()):.4f}" for count in EVALUATIONS}
         )
     return rows
 
@@ -189,11 +189,8 @@ def run(claims: Claims, console: Console) -> None:
     for name in claims.tasks:
         task = TASKS[name]()
         panels[name] = measure(task, name, claims)
-        settings = ", ".join(
-            f"{LABELS[rule]} {s.step_size:g}" + (f" and {s.decay:g}" if s.decay else "")
-            for rule, s in tuned(task).items()
-        )
-        text += [f"## {name}\n", f"Tuned: {settings}.\n", table(summary(panels[name]))]
+        settings = [f"{LABELS[rule]} {each.step_size:g}, {each.decay:g}" for rule, each in tuned(task).items()]
+        text += [f"## {name}\n", f"Step sizes and decays: {'; '.join(settings)}.\n", table(summary(panels[name]))]
         text += ["Mean of the best value by evaluations:\n", table(by_evaluations(task, name, claims))]
     figure_of(panels).savefig(claims.out / "margins.png", dpi=80)
     if claims.transfer and "network" in claims.tasks:

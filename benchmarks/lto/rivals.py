@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -20,6 +21,7 @@ BOX = 10.0
 RIVALS = ("gradient_descent", "momentum", "conjugate_gradient", "lbfgs")
 
 
+@cache
 def tuned(task: LearningTask, budget: int = 40) -> dict[str, Setting]:
     """The setting of each rival with the least mean value over the budget's steps, on the training functions."""
     functions, x0 = functions_for("training", task)
@@ -71,7 +73,7 @@ def _descend(
         return y[0]
 
     for _ in range(steps + 1):
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     count = 1 + (steps if length is None else length)
     values += [values[-1]] * (count - len(values))
     points += [points[-1]] * (count - len(points))

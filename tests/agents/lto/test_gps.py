@@ -189,7 +189,7 @@ def test_wrong_arguments_are_named():
         GuidedPolicySearch(StepPolicy, env, reference="self")
     with pytest.raises(ValueError, match="momentum must be one of 'each', 'shared', got 'none'"):
         GuidedPolicySearch(StepPolicy, env, momentum="none")
-    with pytest.raises(ValueError, match="needs an agents.lto.vec_env.GroupedVecEnv, got str"):
+    with pytest.raises(ValueError, match="GroupedVecEnv, got str"):
         GuidedPolicySearch(StepPolicy, "LearningToOptimize-v0")
-    with pytest.raises(ValueError, match="needs an agents.lto.vec_env.GroupedVecEnv, got str"):
+    with pytest.raises(ValueError, match="GroupedVecEnv, got str"):
         UnrolledDescent(StepPolicy, "LearningToOptimize-v0")
