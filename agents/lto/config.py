@@ -59,6 +59,8 @@ class LTOConfig:
     """Whether the momentum that it begins with is the best for each function, or one for all."""
     divergence: float = 0.5
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
+    multiplier: Literal["each", "shared"] = "shared"
+    """Whether the bound holds for each function, or for their mean by one multiplier."""
     noise: float = 0.1
     """Deviation of the actions that it plays, relative to their size."""
     noise_floor: float = 1e-3
@@ -77,7 +79,7 @@ class LTOConfig:
     def __post_init__(self) -> None:
         for name in ("hidden", "functions", "trajectories", "epochs", "first_epochs", "batch", "components", "threads"):
             positive_int(name, getattr(self, name))
-        for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor", "prior_strength"):
+        for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 

@@ -64,6 +64,7 @@ class GuidedPolicySearch(BaseAlgorithm):
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
         divergence: Bound on it, in nats for a step and coordinate.
+        multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
         noise: Standard deviation of actions that are played, relative to the root mean square of a step's actions.
         noise_floor: The least of it, in units of actions.
@@ -88,6 +89,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         *,
         reference: Reference = "policy",
         divergence: float = 0.5,
+        multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
         noise: float = 0.3,
         noise_floor: float = 5e-3,
@@ -107,6 +109,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
+        self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
@@ -276,7 +279,14 @@ class GuidedPolicySearch(BaseAlgorithm):
         eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
         bound = self.divergence * rollouts.actions.shape[1] * d
         targets, etas, reached = constrained(
-            dynamics, self._costs(rollouts), reference, states[:, 0].mean(1), self._reach, bound, eta
+            dynamics,
+            self._costs(rollouts),
+            reference,
+            states[:, 0].mean(1),
+            self._reach,
+            bound,
+            eta,
+            shared=self.multiplier == "shared",
         )
         self.eta = float(etas.median())
         error = transitions[..., 2 * d + 1 :] - transitions[..., : 2 * d + 1] @ dynamics.matrix.mT

@@ -147,10 +147,11 @@ def constrained(
     bound: float,
     eta: Tensor,
     *,
+    shared: bool = False,
     sweeps: int = 8,
     tolerance: float = 0.1,
 ) -> tuple[Policy, Tensor, Tensor]:
-    """The policy of least cost whose divergence from the reference is about ``bound`` for each function.
+    """The policy of least cost whose divergence from the reference is about ``bound``.
 
     Args:
         dynamics: See ``regulate``, as for what follows.
@@ -160,6 +161,8 @@ def constrained(
         reach: How far an action of 1 moves the point.
         bound: Of the divergence.
         eta: First guesses of the multipliers (F,).
+        shared: Whether one multiplier serves all functions, and bounds the mean of their divergences: where there is
+            more to gain, policies may then change more. All first guesses must be alike.
         sweeps: Most steps on the multipliers. The divergence falls about with their square, so few are needed.
         tolerance: Of the logarithm of the divergence over its bound, for all functions.
 
@@ -169,7 +172,7 @@ def constrained(
     for sweep in range(sweeps):
         policy = regulate(dynamics, costs, reference, eta, reach)
         reached = divergence(policy, reference, dynamics, start, reach)
-        excess = (reached.clamp(min=1e-12) / bound).log()
+        excess = ((reached.mean().expand_as(eta) if shared else reached).clamp(min=1e-12) / bound).log()
         if sweep == sweeps - 1 or (excess.abs() < tolerance).all():
             break
         eta = (eta * (excess / 2).clamp(-3, 3).exp()).clamp(1e-8, 1e12)

@@ -210,6 +210,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             reference=config.reference,
             divergence=config.divergence,
             momentum=config.momentum,
+            multiplier=config.multiplier,
             noise=config.noise,
             noise_floor=config.noise_floor,
             first_epochs=config.first_epochs,

@@ -105,6 +105,18 @@ def test_the_multiplier_meets_the_bound():
         assert (eta > 0).all()
 
 
+def test_a_shared_multiplier_bounds_the_mean():
+    dynamics, costs, reference, start = problem()
+    eta = torch.ones(F).double()
+    policy, eta, reached = constrained(
+        dynamics, costs, reference, start, REACH, 1.0, eta, shared=True, sweeps=30, tolerance=0.01
+    )
+    assert (eta == eta[0]).all()
+    assert reached.mean().item() == pytest.approx(1.0, rel=0.02)
+    assert reached.std() > 0.01
+    torch.testing.assert_close(policy.gain, regulate(dynamics, costs, reference, eta, REACH).gain)
+
+
 def test_far_from_any_bound_the_point_goes_straight_to_the_minimum():
     dynamics, _, reference, start = problem()
     target = normal(F, D, seed=11)

@@ -54,20 +54,8 @@ def test_there_is_nothing_to_resume(tmp_path):
 
 
 def test_the_command_line(tmp_path, capsys):
-    small = [*"--minutes 0.002 --functions 2 --trajectories 3 --components 2 --history 3 --budget 4".split()]
-        "--minutes",
-        "0.002",
-        "--functions",
-        "2",
-        "--trajectories",
-        "3",
-        "--components",
-        "2",
-        "--history",
-        "3",
-        "--budget",
-        "4",
-    ]
+    small = "--minutes=0.002 --functions=2 --trajectories=3 --components=2 --history=3 --budget=4"
+    small = small.split()
     main(["logistic_2d", "--out", str(tmp_path), *small])
     assert (tmp_path / "lto-logistic_2d-gps-0" / "policy.safetensors").is_file()
     with pytest.raises(SystemExit) as ended:
