@@ -6,7 +6,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from pop_envs import POPEnv
+from pop_envs import LearningToOptimizeEnv, POPEnv
+
+SPECIFICATIONS = {"pop_v0": POPEnv, "lto_v0": LearningToOptimizeEnv}
 
 project = html_title = "POP"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -30,17 +32,18 @@ autodoc_type_aliases = {  # what would be spelt out over lines, or as for the co
 
 
 def specification(app: Sphinx, page: str, source: list[str]) -> None:
-    """Gives ``POPEnv``'s docstring, Markdown as Gymnasium's are, a page of its own."""
-    if page == "pop_v0":
-        source[0] += getdoc(POPEnv) or ""
+    """Gives each environment's docstring, Markdown as Gymnasium's are, a page of its own."""
+    if page in SPECIFICATIONS:
+        source[0] += getdoc(SPECIFICATIONS[page]) or ""
 
 
 def reference(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Leaves its first line in the reference, and keeps napoleon from taking an attribute's first words for a type."""
     if what == "attribute":
         lines[:0] = ["..", ""]  # an empty comment
-    if obj is POPEnv:
-        lines[2:] = [":doc:`/pop_v0` is the specification.", ""]
+    for page, env in SPECIFICATIONS.items():
+        if obj is env:
+            lines[2:] = [f":doc:`/{page}` is the specification.", ""]
 
 
 def signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, args: str | None, returns: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from pop_envs.checks import positive_int
+from pop_envs.lto.rewards import REWARDS
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import TASKS
 from pop_optimizer.checkpoint import WEIGHTS, read_weights, versions, write_weights
@@ -75,7 +76,7 @@ def load_policy(path: Path | str) -> tuple[StepNetwork, LTOCard]:
     """
 
     def build(told: Any, written_in: str) -> tuple[LTOCard, StepNetwork]:
-        named = {"task": TASKS, "reward": ("cost", "relative")}
+        named: dict[str, Collection[str]] = {"task": TASKS, "reward": REWARDS}
         task = {key: value for key, value in told["task"].items() if value in named.get(key, (value,))}
         card = LTOCard(**told | {"task": LTOTask(**task)})
         with torch.device("meta"):

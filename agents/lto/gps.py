@@ -42,10 +42,10 @@ class Rollouts:
 
     def states(self, history: int) -> Tensor:
         """States z (F, T, S, n) before each action."""
-        steps, m = self.actions.shape[1], self.w.shape[-1]
+        steps = self.actions.shape[1]
         padded = torch.nn.functional.pad(self.w, (0, 0, 0, 0, history - 1, 0))
         slots = [padded[:, history - 1 - lag : history - 1 - lag + steps] for lag in range(history)]
-        return torch.cat([self.x[:, :steps], *slots], -1) if m else self.x
+        return torch.cat([self.x[:, :steps], *slots], -1)
 
 
 class GuidedPolicySearch(BaseAlgorithm):
@@ -277,14 +277,14 @@ class GuidedPolicySearch(BaseAlgorithm):
         reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
         assert reference is not None
         eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
-        bound = self.divergence * rollouts.actions.shape[1] * d
+        actions = rollouts.actions.shape[1] * d  # of a run
         targets, etas, reached = constrained(
             dynamics,
             self._costs(rollouts),
             reference,
             states[:, 0].mean(1),
             self._reach,
-            bound,
+            self.divergence * actions,
             eta,
             shared=self.multiplier == "shared",
         )
@@ -294,7 +294,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         change = transitions[..., 2 * d + 1 : 3 * d + 1] - transitions[..., :d]
         self.logger.record("model/unexplained", float((error.square().mean() / change.square().mean()).sqrt()))
         self.logger.record("train/eta", self.eta)
-        self.logger.record("train/divergence", float(reached.mean() / (bound / self.divergence)))
+        self.logger.record("train/divergence", float(reached.mean() / actions))
         return targets
 
     def _costs(self, rollouts: Rollouts) -> Costs:

@@ -148,8 +148,8 @@ def constrained(
     eta: Tensor,
     *,
     shared: bool = False,
-    sweeps: int = 8,
-    tolerance: float = 0.1,
+    sweeps: int = 5,
+    tolerance: float = 0.2,
 ) -> tuple[Policy, Tensor, Tensor]:
     """The policy of least cost whose divergence from the reference is about ``bound``.
 

@@ -36,15 +36,14 @@ from agents.lto.unrolled import UnrolledDescent, unroll
 from agents.lto.vec_env import GroupedVecEnv
 from agents.training.callbacks import HISTORY, STATE, WarmCosine
 from agents.training.command_line import command, progress
+from agents.training.folders import claim_folder
 from agents.vec_env import GymnasiumVecEnv
 from pop_envs.lto.env import LearningToOptimizeVectorEnv
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import Losses, TrainingSet, functions_for
-from pop_optimizer.checkpoint import write_atomically
 from pop_optimizer.lto import LTOCard, load_policy, save_policy
 from pop_optimizer.networks.steps import StepNetwork
 
-CONFIG = "config.json"
 LONG = 100
 """Steps of a run that policies are judged by; they learn on runs of the task's budget, 40."""
 
@@ -77,7 +76,7 @@ def train(config: LTOConfig) -> dict[str, float]:
         FileNotFoundError: If there is nothing to resume.
         ValueError: If the run to resume was made with other settings.
     """
-    _check_folder(config)
+    claim_folder(config)
     threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(config.threads)
     try:
@@ -268,23 +267,6 @@ def _environment(config: LTOConfig, part: int) -> GymnasiumVecEnv:
         env = GymnasiumVecEnv(LearningToOptimizeVectorEnv(runs, **vars(task)))
     env.seed(seed)
     return env
-
-
-def _check_folder(config: LTOConfig) -> None:
-    state, kept = config.folder / STATE, config.folder / CONFIG
-    if state.exists() and not config.resume:
-        raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
-    if config.resume and not state.exists():
-        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
-    if config.resume:
-        before, now = json.loads(kept.read_text("utf-8")), config.lasting()
-        changed = sorted(name for name in before | now if before.get(name) != now.get(name))
-        if changed:
-            raise ValueError(
-                f"{config.folder} was made with other settings of {', '.join(changed)}: resume with the same"
-            )
-    config.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(kept, json.dumps(config.lasting(), indent=2).encode())
 
 
 def _history(config: LTOConfig) -> tuple[float, float, int]:

@@ -15,7 +15,7 @@ from agents.lto.classical import descend
 from agents.lto.unrolled import unroll
 from agents.training.command_line import command
 from benchmarks.lto.claims import LABELS, SHIPPED
-from benchmarks.lto.rivals import lbfgs_points, tuned
+from benchmarks.lto.rivals import lbfgs, tuned
 from pop_envs.objectives.base import BoxObjective
 from pop_envs.objectives.learning_tasks import TASKS, functions_for
 from pop_envs.rendering import PALETTE, draw_landscape, dress
@@ -54,7 +54,7 @@ def paths_of(paths: Paths) -> tuple[dict[str, torch.Tensor], dict[str, torch.Ten
         rule: descend(functions, x0, STEPS, rule, [settings[rule]])[0][:, 0]
         for rule in ("gradient_descent", "momentum", "conjugate_gradient")
     }
-    points["lbfgs"] = lbfgs_points(functions, x0, STEPS, settings["lbfgs"].step_size)
+    points["lbfgs"] = lbfgs(functions, x0, STEPS, settings["lbfgs"].step_size)[0]
     network, card = load_policy(paths.policy)
     with torch.no_grad():
         points[SHIPPED] = unroll(network, card.task, functions, x0, STEPS)[0]

@@ -31,36 +31,36 @@ def tuned(task: LearningTask, budget: int = 40) -> dict[str, Setting]:
         _, values = descend(functions, x0, budget, rule, settings)
         found[rule] = settings[int(costs(values).mean(0).argmin())]
     sizes = [Setting(size) for size in LBFGS_STEPS]
-    cost = [float(costs(lbfgs(functions, x0, budget, size.step_size)).mean()) for size in sizes]
+    cost = [float(costs(lbfgs(functions, x0, budget, size.step_size)[1]).mean()) for size in sizes]
     return found | {"lbfgs": sizes[int(np.argmin(cost))]}
 
 
 def rival_values(functions: Losses, x0: Tensor, steps: int, settings: dict[str, Setting]) -> dict[str, Tensor]:
     """Values (batch, steps + 1) of each rival's iterates."""
     values = {rule: descend(functions, x0, steps, rule, [settings[rule]])[1][:, 0] for rule in RIVALS[:3]}
-    return values | {"lbfgs": lbfgs(functions, x0, steps, settings["lbfgs"].step_size)}
+    return values | {"lbfgs": lbfgs(functions, x0, steps, settings["lbfgs"].step_size)[1]}
 
 
-def lbfgs(functions: Losses, x0: Tensor, steps: int, step_size: float) -> Tensor:
-    """Values (batch, steps + 1) of PyTorch's L-BFGS with a fixed step size: one evaluation an iteration."""
-    return torch.stack([_descend(functions, x0, i, steps, lr=step_size, max_iter=1)[0] for i in range(len(functions))])
+def lbfgs(functions: Losses, x0: Tensor, steps: int, step_size: float) -> tuple[Tensor, Tensor]:
+    """Points (batch, steps + 1, dim) and values (batch, steps + 1) of PyTorch's L-BFGS with a fixed step size.
 
-
-def lbfgs_points(functions: Losses, x0: Tensor, steps: int, step_size: float) -> Tensor:
-    """Points (batch, steps + 1, dim) of the same."""
-    return torch.stack([_descend(functions, x0, i, steps, lr=step_size, max_iter=1)[1] for i in range(len(functions))])
+    It evaluates once an iteration.
+    """
+    runs = [_descend(functions, x0, i, steps, lr=step_size, max_iter=1) for i in range(len(functions))]
+    points, values = (torch.stack(each) for each in zip(*runs, strict=True))
+    return points, values
 
 
 def wolfe_lbfgs(functions: Losses, x0: Tensor, steps: int) -> Tensor:
     """Values (batch, steps + 1) of PyTorch's L-BFGS with a strong Wolfe search, one for each evaluation."""
     options = {"lr": 1.0, "max_iter": steps, "max_eval": steps + 1, "line_search_fn": "strong_wolfe"}
-    return torch.stack([_descend(functions, x0, i, 0, **options, length=steps)[0] for i in range(len(functions))])
+    return torch.stack([_descend(functions, x0, i, 0, **options, length=steps)[1] for i in range(len(functions))])
 
 
 def _descend(
     functions: Losses, x0: Tensor, i: int, steps: int, *, length: int | None = None, **options: object
 ) -> tuple[Tensor, Tensor]:
-    """Values and points of all evaluations on function ``i``, as many as ``length`` or steps, and the start's."""
+    """Points and values of all evaluations on function ``i``, as many as ``length`` or steps, and the start's."""
     function, x = functions.rows(torch.tensor([i])), x0[i : i + 1].clone()
     optimizer = torch.optim.LBFGS([x], tolerance_grad=0, tolerance_change=0, **options)  # type: ignore[arg-type]
     values, points = [], []
@@ -77,7 +77,7 @@ def _descend(
     count = 1 + (steps if length is None else length)
     values += [values[-1]] * (count - len(values))
     points += [points[-1]] * (count - len(points))
-    return torch.stack(values[:count]), torch.stack(points[:count])
+    return torch.stack(points[:count]), torch.stack(values[:count])
 
 
 @dataclass

@@ -69,7 +69,8 @@ def test_bootstrap_bands_hold_the_mean_and_shrink():
 
 def test_lbfgs_converges_one_evaluation_at_a_time():
     functions, x0 = some()
-    values = lbfgs(functions, x0, 60, 0.5)
+    points, values = lbfgs(functions, x0, 60, 0.5)
+    torch.testing.assert_close(functions.on(points)[0], values)
     assert values.shape == (3, 61)
     torch.testing.assert_close(values[:, 0], functions.value_and_grad(x0)[0])
     wolfe = wolfe_lbfgs(functions, x0, 60)
