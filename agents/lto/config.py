@@ -49,9 +49,9 @@ class LTOConfig:
     learning_rate: float = 1e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
 
-    functions: int = 30
+    functions: int = 40
     """Guided policy search: functions of an iteration, drawn from those to train on."""
-    trajectories: int = 20
+    trajectories: int = 10
     """Runs of each function."""
     reference: Literal["policy", "target"] = "policy"
     """What its targets stay close to: the network made linear, or the targets before."""
@@ -67,9 +67,9 @@ class LTOConfig:
     """The least of it, in units of actions."""
     first_epochs: int = 60
     """Passes over the samples of momentum."""
-    epochs: int = 3
+    epochs: int = 1
     """Passes over the samples of an iteration."""
-    batch: int = 256
+    batch: int = 1024
     """Samples of a minibatch."""
     components: int = 10
     """Gaussians of the prior on dynamics."""
@@ -101,7 +101,7 @@ class LTOConfig:
 
 _BASE = LTOConfig()
 # A network's states are three times as long, and cost nine times as much: fewer functions an iteration.
-_FUNCTIONS = {"network": 10}
+_FUNCTIONS = {"network": 12}
 PRESETS = {
     name: (
         f"Losses of the task {name}.",

@@ -22,6 +22,7 @@ from pop_envs.checks import one_of
 
 Reference = Literal["policy", "target"]
 
+_FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 
@@ -68,7 +69,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
         noise: Standard deviation of actions that are played, relative to the root mean square of a step's actions.
         noise_floor: The least of it, in units of actions.
-        epochs: Passes over an iteration's samples.
+        epochs: Passes over an iteration's samples. Few: more fit what is peculiar to its functions.
         first_epochs: Passes over momentum's.
         first_learning_rate: Of the fit to momentum, whatever the schedule.
         batch_size: Samples in a minibatch.
@@ -93,10 +94,10 @@ class GuidedPolicySearch(BaseAlgorithm):
         momentum: Literal["each", "shared"] = "each",
         noise: float = 0.3,
         noise_floor: float = 5e-3,
-        epochs: int = 5,
-        first_epochs: int = 20,
+        epochs: int = 1,
+        first_epochs: int = 60,
         first_learning_rate: float = 1e-3,
-        batch_size: int = 256,
+        batch_size: int = 1024,
         components: int = 10,
         prior_strength: float = 5.0,
         _init_setup_model: bool = True,
@@ -337,9 +338,10 @@ class GuidedPolicySearch(BaseAlgorithm):
         root = torch.linalg.cholesky(precision).mT / wanted.shape[-1] ** 0.5
         observations, wanted = rollouts.observations.flatten(0, 2), wanted.float().flatten(0, 2)
         root = root.float()[:, :, None].expand(-1, -1, rollouts.actions.shape[2], -1, -1).flatten(0, 2)
+        size = self.batch_size if self.iteration else min(self.batch_size, _FIRST_BATCH)
         losses = []
         for _ in range(epochs):
-            for chosen in torch.randperm(len(observations)).split(self.batch_size):
+            for chosen in torch.randperm(len(observations)).split(size):
                 missed = network(observations[chosen]) - wanted[chosen]
                 loss = (root[chosen] @ missed[..., None]).square().sum((1, 2)).mean()
                 optimizer.zero_grad()

@@ -149,7 +149,7 @@ def constrained(
     *,
     shared: bool = False,
     sweeps: int = 5,
-    tolerance: float = 0.2,
+    tolerance: float = 0.7,
 ) -> tuple[Policy, Tensor, Tensor]:
     """The policy of least cost whose divergence from the reference is about ``bound``.
 
