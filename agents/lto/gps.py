@@ -73,6 +73,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         first_epochs: Passes over momentum's.
         first_learning_rate: Of the fit to momentum, whatever the schedule.
         batch_size: Samples in a minibatch.
+        max_grad_norm: Bound on a minibatch's gradient.
         components: Gaussians of the models' prior.
         prior_strength: Its weight, in samples.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
@@ -98,6 +99,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         first_epochs: int = 60,
         first_learning_rate: float = 1e-3,
         batch_size: int = 1024,
+        max_grad_norm: float = 10.0,
         components: int = 10,
         prior_strength: float = 5.0,
         _init_setup_model: bool = True,
@@ -114,6 +116,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
+        self.max_grad_norm = max_grad_norm
         self.first_learning_rate = first_learning_rate
         self.components, self.prior_strength = components, prior_strength
         self.iteration = 0
@@ -174,7 +177,14 @@ class GuidedPolicySearch(BaseAlgorithm):
             targets, epochs = self._improve(rollouts, states), self.epochs
         if self.reference == "target":
             self.targets = targets
-        self._imitate(rollouts, targets.mean(states), torch.linalg.inv(targets.covariance), epochs)
+        wanted, precision = targets.mean(states), torch.linalg.inv(targets.covariance)
+        if self.reference == "policy" and self.iteration:
+            wanted = self._near(rollouts, wanted)
+        # What cannot be trusted, where a model has gone astray, is left out.
+        sound = torch.linalg.cholesky_ex(precision).info.eq(0).all(1) & wanted.isfinite().flatten(1).all(1)
+        if sound.any():
+            self._imitate(rollouts.observations[sound], wanted[sound], precision[sound], epochs)
+        self.logger.record("train/left_out", int((~sound).sum()))
         self.logger.record("rollout/cost", float(rollouts.y[:, 1:].mean()))
         self.logger.record("rollout/last_value", float(rollouts.y[:, -1].mean()))
         self.logger.record("time/iterations", self.iteration + 1)
@@ -233,6 +243,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         def grouped(arrays: Iterable[Tensor]) -> Tensor:
             return torch.stack(list(arrays), 1).unflatten(0, (-1, group)).transpose(1, 2).contiguous()
 
+        # To play the next episode with, though on other functions, and to measure targets of this one by.
         rollouts = Rollouts(grouped(observations), grouped(actions), *(grouped(p[i] for p in points) for i in range(3)))
         self._deviation = self._noise(rollouts.actions)
         callback.update_locals(locals())
@@ -331,13 +342,23 @@ class GuidedPolicySearch(BaseAlgorithm):
         covariance = self._deviation.square()[..., None, None] * torch.eye(d, dtype=torch.float64)
         return Policy(gain, offset, covariance)
 
-    def _imitate(self, rollouts: Rollouts, wanted: Tensor, precision: Tensor, epochs: int) -> None:
+    def _near(self, rollouts: Rollouts, wanted: Tensor) -> Tensor:
+        """Target actions (F, T, S, d) within three deviations, in each coordinate, of the network's own.
+
+        Farther off are no samples that the models were fitted to.
+        """
+        with torch.no_grad():
+            own = self.policy.network(rollouts.observations).double()
+        most = 3 * self._deviation[:, :, None, None]
+        return own + (wanted - own).clamp(-most, most)
+
+    def _imitate(self, observations: Tensor, wanted: Tensor, precision: Tensor, epochs: int) -> None:
         """Fits the network to target actions (F, T, S, d), weighted by precisions (F, T, d, d)."""
         network, optimizer = self.policy.network, self.policy.optimizer
         # So that the loss is one where actions are off by their deviation in every coordinate.
         root = torch.linalg.cholesky(precision).mT / wanted.shape[-1] ** 0.5
-        observations, wanted = rollouts.observations.flatten(0, 2), wanted.float().flatten(0, 2)
-        root = root.float()[:, :, None].expand(-1, -1, rollouts.actions.shape[2], -1, -1).flatten(0, 2)
+        root = root.float()[:, :, None].expand(-1, -1, wanted.shape[2], -1, -1).flatten(0, 2)
+        observations, wanted = observations.flatten(0, 2), wanted.float().flatten(0, 2)
         size = self.batch_size if self.iteration else min(self.batch_size, _FIRST_BATCH)
         losses = []
         for _ in range(epochs):
@@ -346,6 +367,7 @@ class GuidedPolicySearch(BaseAlgorithm):
                 loss = (root[chosen] @ missed[..., None]).square().sum((1, 2)).mean()
                 optimizer.zero_grad()
                 loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_grad_norm)
                 optimizer.step()
                 losses.append(loss.item())
         batches = len(losses) // epochs
