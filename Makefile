@@ -2,10 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FAMILY ?= pop
 PRESET ?= quick
+FAMILY ?= pop
 TASK ?= logistic
 ARGS ?=
+
+# What trains each family.
+TRAIN_pop = agents.train $(PRESET)
+TRAIN_lto = agents.lto.train $(TASK)
 
 .DEFAULT_GOAL := help
 .PHONY: help train test benchmark ablations bench-speed docs check format lint type
@@ -17,10 +21,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
-
-# What `make train` runs, by family.
-TRAIN_pop = agents.train $(PRESET)
-TRAIN_lto = agents.lto.train $(TASK)
 
 train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop PRESET=quick] or FAMILY=lto TASK=... [ARGS="--seed 1"]
 	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be one of pop, lto)) $(ARGS)

@@ -23,7 +23,7 @@ from benchmarks.problems import (
 from benchmarks.rivals import GRADIENT_FREE, LEAST_SQUARES, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 from benchmarks.rivals.velo import load_weights, velo
 from pop_optimizer.checkpoint import WEIGHTS
-from pop_optimizer.minimize import DEFAULT_CHECKPOINT
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy", "mgh", "rosenbrock", "nist"]
 

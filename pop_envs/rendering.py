@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pop_envs.objectives.base import BoxObjective, Objective
 
@@ -137,10 +138,10 @@ class EpisodePainter:
         self.values: list[float] = []
         self._figure: Figure | None = None  # with the landscape, which is not drawn again for each frame
 
-    def record(self, x: Array, value: float) -> None:
-        """Adds the newest point (dim,), in the unit box, and its value."""
-        self.xs.append(x.copy())
-        self.values.append(value)
+    def record(self, x: Tensor, value: Tensor) -> None:
+        """Adds the newest point (dim,) and its value."""
+        self.xs.append(x.cpu().numpy().copy())
+        self.values.append(value.item())
 
     def frame(self) -> NDArray[np.uint8]:
         """The picture (height, width, 3) of the episode so far.

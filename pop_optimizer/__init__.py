@@ -8,14 +8,20 @@ from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
 from pop_optimizer.lto import predicted_step_descent
 from pop_optimizer.minimize import minimize, pop
+from pop_optimizer.minimize_batch import minimize_batch
+from pop_optimizer.optimizer import Optimizer
+from pop_optimizer.torch_optimizer import POP
 
 __all__ = [
+    "POP",
     "Card",
     "CheckpointError",
+    "Optimizer",
     "POPPolicy",
     "Run",
     "load_checkpoint",
     "minimize",
+    "minimize_batch",
     "pop",
     "predicted_step_descent",
 ]

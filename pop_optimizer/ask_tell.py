@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.checks import positive_int
 from pop_envs.objectives.base import Objective, evaluate
 from pop_envs.pop.search import Search
 from pop_envs.pop.task import POPTask
+from pop_envs.search.trust_region import TrustRegion
+from pop_optimizer.networks.layers import in_numpy
 from pop_optimizer.networks.pop import POPNetwork
 from pop_optimizer.threads import one_thread
 
@@ -24,20 +30,24 @@ class POPPolicy:
 
     def start(
         self,
-        x: Tensor,
-        y: Tensor,
-        g: Tensor,
+        x: Array,
+        y: Array,
+        g: Array,
         budget: int,
         deterministic: bool = False,
         generator: torch.Generator | None = None,
+        descent: TrustRegion | None = None,
     ) -> Run:
-        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there.
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there, float64.
 
-        Actions are drawn with ``generator``, or the modes taken if ``deterministic``.
+        NumPy arrays are the faster way for one run, or a few; tensors for many. All that the run takes and gives is of
+        the kind of ``x``.
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been at
+        ``x`` last is gone on with.
         """
         search = self.task.make_search(positive_int("budget", budget))
-        with one_thread(len(x)):
-            search.start(x, y, g)
+        with _computing(x):
+            search.start(x, y, g, descent)
         return Run(self.network, search, deterministic, generator)
 
 
@@ -52,14 +62,14 @@ class Run:
         self, network: POPNetwork, search: Search, deterministic: bool, generator: torch.Generator | None
     ) -> None:
         self.search = search
-        self._network = network
-        self._shape = search.trajectory.x.shape
-        self._cache = network.new_cache(self._shape[0], self._shape[1], search.budget)
+        self._network = network if isinstance(search.trajectory.x, Tensor) else in_numpy(network)
+        self._shape = tuple(search.trajectory.x.shape)
+        self._cache = self._network.new_cache(self._shape[0], self._shape[1], search.budget)
         self._deterministic = deterministic
         self._generator = generator
-        self._asked: Tensor | None = None
+        self._asked: Array | None = None
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Array:
         """The next points (batch, dim), in the unit box; the same again until their values are told.
 
         Raises:
@@ -68,14 +78,15 @@ class Run:
         if self._asked is None:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
-            with torch.no_grad(), one_thread(self._shape[0]):
+            with _computing(self.search.trajectory.x):
                 distribution = self._network.act(self.search.token, self._cache)
                 action = distribution.get_actions(self._deterministic, self._generator)
-                self._asked = self.search.propose(action.to(torch.float64).clamp(-1, 1))
-        return self._asked.clone()
+                xp = namespace(action)
+                self._asked = self.search.propose(xp.clip(xp.float64(action), -1.0, 1.0))
+        return namespace(self._asked).copy(self._asked)
 
-    def tell(self, y: Tensor, g: Tensor) -> None:
-        """Values (batch,) and gradients (batch, dim) at the points asked for.
+    def tell(self, y: Array, g: Array, x: Array | None = None) -> None:
+        """Values (batch,) and gradients (batch, dim) at the points asked for, or at ``x`` (batch, dim) instead.
 
         Raises:
             RuntimeError: If no points were asked for.
@@ -85,12 +96,31 @@ class Run:
             raise RuntimeError("there are no points that values could belong to: ask comes before tell")
         if y.shape != self._shape[:1] or g.shape != self._shape:
             raise ValueError(
-                f"expected values {tuple(self._shape[:1])} and gradients {tuple(self._shape)}, "
+                f"expected values {self._shape[:1]} and gradients {self._shape}, "
                 f"got {tuple(y.shape)} and {tuple(g.shape)}"
             )
-        with torch.no_grad(), one_thread(self._shape[0]):
-            self.search.update(y.to(self._asked), g.to(self._asked))
+        with _computing(self._asked):
+            as_like = namespace(self._asked).as_like
+            self.search.update(as_like(y, self._asked), as_like(g, self._asked), x)
         self._asked = None
+
+    def extend(self, steps: int) -> None:
+        """Makes the budget larger by so many steps, from the next point that is asked for on."""
+        self.search.extend(steps)
+        self._cache.extend(self.search.budget)
+
+
+def _computing(x: Array) -> AbstractContextManager[object]:
+    """What steps of runs at ``x`` (batch, dim) are computed in."""
+    if isinstance(x, np.ndarray):
+        return np.errstate(all="ignore")  # as torch, which computes log(0) without a word
+    return _inference(len(x))
+
+
+@contextmanager
+def _inference(batch: int) -> Iterator[None]:
+    with torch.no_grad(), one_thread(batch):
+        yield
 
 
 def run(

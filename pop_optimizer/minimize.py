@@ -1,29 +1,27 @@
-"""POP for a function of one's own, in the manner of ``scipy.optimize.minimize``."""
+"""POP for a function of one's own, to the conventions of ``scipy.optimize.minimize``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import Bounds, OptimizeResult
+from numpy.typing import ArrayLike
+from scipy.optimize import Bounds, OptimizeResult, OptimizeWarning
 
 from pop_envs.checks import positive_int
-from pop_envs.objectives.base import BoxObjective
-from pop_envs.search.trajectory import Trajectory
-from pop_optimizer.ask_tell import POPPolicy
-from pop_optimizer.checkpoint import WEIGHTS, load_checkpoint
+from pop_optimizer.convergence import FTOL, real_number, tolerance
+from pop_optimizer.function import Function, Jacobian
+from pop_optimizer.optimizer import Optimizer, Seed
+from pop_optimizer.space import BoundsLike, Space
 
-Vector = NDArray[np.float64]
-
-DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "pop"
-# As SciPy's L-BFGS-B: relative to the value but for values within one of zero, and in the function's own coordinates.
-_FTOL, _GTOL = 2.2e-9, 1e-5
-_DIFFERENCE = 1.5e-8  # half-widths of the box: about the root of the machine's precision
+BUDGET = 50
+"""Evaluations after the start's, unless told otherwise."""
+_STOPPED = 99  # SciPy's status where a callback has stopped
 
 
 def minimize(
@@ -31,212 +29,187 @@ def minimize(
     x0: ArrayLike | None = None,
     args: tuple[Any, ...] = (),
     *,
-    bounds: Bounds | Sequence[tuple[float, float]] | None = None,
-    jac: bool | Callable[..., ArrayLike] | None = None,
-    budget: int = 50,
-    seed: int | None = None,
+    bounds: BoundsLike = None,
+    jac: Jacobian = None,
+    budget: int | None = None,
+    maxiter: int | None = None,
+    maxfev: int | None = None,
+    stop: Literal["converged"] | None = None,
+    target: float | None = None,
+    ftol: float = FTOL,
+    gtol: float | None = None,
+    region: ArrayLike | None = None,
+    rng: Seed = None,
+    seed: Seed = None,
     checkpoint: Path | str | None = None,
     deterministic: bool = True,
-    callback: Callable[[Vector], Any] | None = None,
+    callback: Callable[..., Any] | None = None,
+    disp: bool = False,
 ) -> OptimizeResult:
-    """Minimizes a function of several variables on a box with a trained policy.
+    """Minimizes a function of several variables with a trained policy.
+
+    The whole budget is spent, on other basins where one is exhausted, unless ``stop``, ``target`` or the callback ends
+    the run before.
 
     Args:
-        fun: The objective, ``fun(x, *args)`` with ``x`` (dim,); returns the value, or the value and the
-            gradient (dim,) if ``jac`` is True. NaN and infinity count as the worst value seen.
-        x0: Start (dim,) in the box; uniformly random if None.
+        fun: The objective, ``fun(x, *args)`` with ``x`` (dim,): returns the value, or with ``jac=True`` a pair of the
+            value and the gradient. A number of any kind is taken, PyTorch's and JAX's too; NaN and infinity count as
+            the worst value seen.
+        x0: Start (dim,); uniformly random in the bounds if None, which then must be finite.
         args: Further arguments of ``fun`` and ``jac``.
-        bounds: The box, finite: scipy's ``Bounds`` or a pair (lower, upper) per coordinate.
-        jac: True, a function for the gradient, or None for forward differences.
-        budget: Evaluations after the one at the start. A value with its gradient counts as one; by
-            differences a gradient costs ``dim`` more.
-        seed: Of a random start and of the policy's draws; None for a new one each time.
+        bounds: SciPy's ``Bounds`` or pairs (lower, upper), with None or infinity where there is no bound; equal ones
+            fix a variable.
+        jac: True, a function for the gradient, or ``"2-point"`` (as None), ``"3-point"``, ``"cs"``: finite differences
+            within the bounds, with steps that fit the precision of what ``fun`` returns.
+        budget: Evaluations after the one at the start; 50 unless one of ``budget``, ``maxiter``, ``maxfev`` is given,
+            of which the tightest counts. A value with its gradient counts as one; by differences a point costs
+            ``dim + 1`` of them, ``2 dim + 1`` by ``"3-point"``.
+        maxiter: Steps: points after the start.
+        maxfev: Evaluations, the start's among them.
+        stop: ``"converged"`` to stop as soon as the best point meets a criterion of a minimum.
+        target: To stop as soon as a value is no higher.
+        ftol: Criterion of a minimum: the fall predicted for the next step is no more, relative to the value, or, for
+            values within one of zero, to one or to the fall from the start, whichever is less. SciPy's L-BFGS-B's.
+        gtol: Another, if given: no entry of the projected gradient is larger.
+        region: Half-width of the region around ``x0`` that is searched where there are no bounds, for each variable or
+            one for all; the larger of the start's coordinate and 1 if None. It moves and grows when the best
+            point lies at its edge.
+        rng: Of a random start and of the policy's draws; None for a new one each time.
+        seed: The same by its older name.
         checkpoint: Folder of a checkpoint; the one that ships if None.
         deterministic: The policy's mode, about as good on validation functions as draws, and the same each time.
-        callback: Called with the newest point (dim,) after each step; may raise ``StopIteration``.
+        callback: Called after each step with the best point (dim,), or with an ``OptimizeResult`` of ``x, fun, nit,
+            nfev`` so far if its only parameter is named ``intermediate_result``; may raise ``StopIteration``.
+        disp: Whether to print the message and the counts at the end.
 
     Returns:
-        scipy's ``OptimizeResult`` with ``x, fun, jac`` (gradient at ``x``), ``nit, nfev, njev, success,
-        message`` and the whole path: ``x_iters`` (nit + 1, dim) and ``func_vals`` (nit + 1,). It is a success if
-        the best point is a local minimum as far as its descent can tell, to the tolerance of SciPy's L-BFGS-B: the
-        fall predicted for the next step is at most 2.2e-9 of the value (or of one, where that is more). A budget
-        that is spent before is not.
+        scipy's ``OptimizeResult``: see ``Optimizer.result`` for what it tells, and how far it can be trusted. ``nfev``
+        and ``njev`` are calls of ``fun`` and gradients given, as SciPy counts them. Where ``target`` is reached,
+        ``success`` is true; where the callback stopped, it is not, and ``status`` is 99.
 
     Raises:
-        ValueError: If an argument does not fit, or the objective returns the wrong shapes.
+        TypeError: If an argument, or what ``fun`` or ``jac`` returns, is of another kind.
+        ValueError: If arguments do not fit, or a gradient has another shape.
         FileNotFoundError: If there is no checkpoint.
         CheckpointError: If the checkpoint cannot be used.
+        BaseException: What ``fun``, ``jac`` or the callback raise, or Ctrl-C, with the ``OptimizeResult`` so far as the
+            exception's ``result``.
     """
-    lower, upper = _bounds(bounds, x0)
-    counted = _Counted(fun, jac, args)
-    objective = BoxObjective(counted.value_and_grad, lower, upper)
-    counted.objective = objective
-    steps = _steps(positive_int("budget", budget), 1 + objective.dim if counted.differences else 1)
-    start_seed, policy_seed = np.random.SeedSequence(seed).spawn(2)
-    start = _start(x0, objective, np.random.default_rng(start_seed))
-    folder = Path(checkpoint or DEFAULT_CHECKPOINT)
-    policy = _load(folder, _written(folder))
-    generator = torch.Generator("cpu").manual_seed(int(policy_seed.generate_state(1)[0]))
-
-    # In own coordinates, which the way through the unit box would round.
-    y, g = (torch.from_numpy(answer) for answer in objective.evaluate_own(start[None]))
-    unit = torch.from_numpy(objective.to_unit(start[None]).clip(-1, 1))
-    run = policy.start(unit, y, g, steps, deterministic, generator)
-    message = ""
-    for _ in range(steps):
-        run.tell(*objective.value_and_grad(run.ask()))
-        if callback is not None:
-            try:
-                callback(counted.points[-1].copy())
-            except StopIteration:
-                message = "The callback asked to stop."
+    if rng is not None and seed is not None:
+        raise TypeError("rng and seed are two names of one argument: give one of them")
+    if not (stop is None or (isinstance(stop, str) and stop == "converged")):
+        raise ValueError(f'stop must be "converged" or None, got {stop!r}')
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function, got {callback!r}")
+    if target is not None:
+        target = real_number("target", target)
+    space = Space(bounds, x0, region)
+    function = Function(fun, jac, args, space.lower, space.upper)
+    optimizer = Optimizer(
+        Bounds(space.lower, space.upper),  # for bounds may be an iterator
+        x0,
+        budget=steps_of(function.price, budget, maxiter, maxfev),
+        region=region,
+        ftol=ftol,
+        gtol=gtol,
+        rng=seed if rng is None else rng,
+        checkpoint=checkpoint,
+        deterministic=deterministic,
+    )
+    end: dict[str, Any] = {}
+    try:
+        while not (optimizer.done or end):
+            x = optimizer.ask()
+            optimizer.tell(x, *function(x))
+            if callback is not None and optimizer.steps and not _goes_on(callback, optimizer, function):
+                end = {"success": False, "status": _STOPPED, "message": "`callback` raised `StopIteration`."}
+            elif target is not None and math.isfinite(optimizer.fun) and optimizer.fun <= target:
+                end = {"success": True, "status": 0, "message": f"The target of {target:g} is reached."}
+            elif stop == "converged" and optimizer.converged:
                 break
-    return _result(counted, run.search.trajectory, message)
+        result = _counted(optimizer, function)
+        result.update(end)
+    except BaseException as error:
+        with suppress(Exception):  # whatever kind of exception it is
+            result = _counted(optimizer, function)
+            error.add_note(f"{len(result.func_vals)} points were evaluated before: this exception's `result` has them.")
+            error.result = result  # type: ignore[attr-defined]
+        raise
+    if disp:
+        print(f"{result.message}\n  fun: {result.fun:g}, nit: {result.nit}, nfev: {result.nfev}, njev: {result.njev}")
+    return result
 
 
 def pop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), **options: Any) -> OptimizeResult:
     """POP as a method of SciPy: ``scipy.optimize.minimize(..., method=pop_optimizer.pop, options={"budget": 100})``.
 
+    Options are the arguments of ``minimize``; ``tol`` sets ``ftol`` and ``gtol``. Those that it does not know are
+    warned of, as are Hessians, which it does not use.
+
     Raises:
         ValueError: If there are constraints, or as ``minimize`` does.
     """
     if options.pop("constraints", ()):
-        raise ValueError("POP minimizes on a box: constraints other than bounds are not supported")
-    if options.pop("tol", None) is not None:
-        raise ValueError("POP spends its budget: leave tol out, and give options={'budget': ...}")
+        raise ValueError("POP minimizes in bounds: other constraints are not supported; penalize them in fun")
+    tol = options.pop("tol", None)
+    if tol is not None:
+        tol = tolerance("tol", tol)
+        options = {"ftol": tol, "gtol": tol} | options
     for unused in ("hess", "hessp"):
-        options.pop(unused, None)
-    return minimize(fun, x0, args, **options)
+        if options.pop(unused, None) is not None:
+            warnings.warn(f"Method pop does not use Hessian information ({unused}).", RuntimeWarning, stacklevel=3)
+    known = signature(minimize).parameters
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        warnings.warn(f"Unknown solver options: {', '.join(unknown)}", OptimizeWarning, stacklevel=3)
+    return minimize(fun, x0, args, **{name: value for name, value in options.items() if name in known})
 
 
-class _Counted:
-    """The user's function with its gradient, evaluated one point at a time, with all that it said kept."""
+def steps_of(price: int, budget: int | None = None, maxiter: int | None = None, maxfev: int | None = None) -> int:
+    """Steps that the limits allow, where a point costs ``price`` evaluations.
 
-    objective: BoxObjective
-
-    def __init__(self, fun: Callable[..., Any], jac: bool | Callable[..., ArrayLike] | None, args: tuple[Any, ...]):
-        self.fun, self.jac, self.args = fun, jac, args
-        self.differences = jac is None or jac is False
-        self.points: list[Vector] = []
-        self.values: list[float] = []
-        self.gradients: list[Vector] = []
-        self.nfev = self.njev = 0
-
-    def value_and_grad(self, batch: Vector) -> tuple[Vector, Vector]:
-        """Values (1,) and gradients (1, dim) at a batch of one point (1, dim)."""
-        x = batch[0]
-        if self.jac is True:
-            value, gradient = self.fun(x.copy(), *self.args)
-            self.nfev, self.njev = self.nfev + 1, self.njev + 1
-        elif callable(self.jac):
-            value, gradient = self.fun(x.copy(), *self.args), self.jac(x.copy(), *self.args)
-            self.nfev, self.njev = self.nfev + 1, self.njev + 1
-        else:
-            value, gradient = self._by_differences(x)
-        value, gradient = float(np.asarray(value).item()), np.array(gradient, dtype=np.float64)
-        if gradient.shape != x.shape:
-            raise ValueError(f"the gradient must have shape {x.shape}, got {gradient.shape}")
-        self.points.append(x)
-        self.values.append(value)
-        self.gradients.append(gradient)
-        return np.array([value]), gradient[None]
-
-    def _by_differences(self, x: Vector) -> tuple[float, Vector]:
-        unit = self.objective.to_unit(x)
-        half_width = (self.objective.upper - self.objective.lower) / 2
-        value = self._value(x)
-        gradient = np.empty_like(x)
-        for d in range(len(x)):
-            moved = x.copy()
-            # Inward, and no less than what rounding would swallow.
-            length = max(_DIFFERENCE * half_width[d], 16 * np.spacing(abs(x[d])))
-            moved[d] += length if unit[d] < 0 else -length
-            gradient[d] = (self._value(moved) - value) / (moved[d] - x[d])
-        return value, gradient
-
-    def _value(self, x: Vector) -> float:
-        self.nfev += 1
-        return float(np.asarray(self.fun(x.copy(), *self.args)).item())
-
-
-def _bounds(bounds: Bounds | Sequence[tuple[float, float]] | None, x0: ArrayLike | None) -> tuple[Vector, Vector]:
-    if bounds is None:
-        raise ValueError("POP searches a finite box: give bounds, a pair (lower, upper) for each coordinate")
-    if isinstance(bounds, Bounds):
-        lower, upper = np.broadcast_arrays(*(np.atleast_1d(b).astype(np.float64) for b in (bounds.lb, bounds.ub)))
-        same = (np.size(x0),) if lower.size == 1 and x0 is not None else lower.shape  # one bound for all coordinates
-        return np.broadcast_to(lower, same), np.broadcast_to(upper, same)
-    pairs = np.asarray(bounds, dtype=np.float64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise ValueError(f"bounds must be pairs (lower, upper), one for each coordinate, got shape {pairs.shape}")
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _steps(budget: int, price: int) -> int:
-    """Steps that a budget pays for, where a point costs ``price`` evaluations and the start one more."""
-    steps = (budget + 1) // price - 1
-    if steps < 1:
+    Raises:
+        ValueError: If that is none.
+    """
+    if budget is maxiter is maxfev is None:
+        budget = BUDGET
+    steps = {}
+    if budget is not None:
+        steps[f"budget={budget}"] = (positive_int("budget", budget) + 1) // price - 1
+    if maxfev is not None:
+        steps[f"maxfev={maxfev}"] = positive_int("maxfev", maxfev) // price - 1
+    if maxiter is not None:
+        steps[f"maxiter={maxiter}"] = positive_int("maxiter", maxiter)
+    tightest = min(steps, key=lambda limit: steps[limit])
+    if steps[tightest] < 1:
         raise ValueError(
-            f"a budget of {budget} does not pay for one step by finite differences, which takes {2 * price} "
-            "evaluations with the start; raise the budget or give jac"
+            f"{tightest} does not pay for one step, which takes {2 * price} evaluations with the start's, finite "
+            "differences among them: raise it, or give jac"
         )
-    return steps
+    return steps[tightest]
 
 
-def _start(x0: ArrayLike | None, objective: BoxObjective, rng: np.random.Generator) -> Vector:
-    """Where to begin (dim,), in own coordinates."""
-    if x0 is None:
-        return objective.from_unit(rng.uniform(-1, 1, objective.dim))
-    x = np.atleast_1d(np.array(x0, dtype=np.float64))
-    if x.shape != (objective.dim,):
-        raise ValueError(f"x0 must have shape ({objective.dim},) as the bounds have, got {x.shape}")
-    if not ((objective.lower <= x) & (x <= objective.upper)).all():
-        raise ValueError(f"x0 must lie in the bounds, got {x}")
-    return x
+def _goes_on(callback: Callable[..., Any], optimizer: Optimizer, function: Function) -> bool:
+    """Calls the callback; whether it lets the run go on."""
+    try:
+        if _wants_result(callback):
+            told = {"x": optimizer.x, "fun": optimizer.fun, "nit": optimizer.steps, "nfev": function.nfev}
+            callback(intermediate_result=OptimizeResult(**told))
+        else:
+            callback(optimizer.x)
+    except StopIteration:
+        return False
+    return True
 
 
-@lru_cache(maxsize=8)
-def _load(folder: Path, written: int) -> POPPolicy:
-    """The policy in ``folder``, read once as long as the file stays as it was ``written``."""
-    return load_checkpoint(folder)[0]
+def _wants_result(callback: Callable[..., Any]) -> bool:
+    try:
+        return set(signature(callback).parameters) == {"intermediate_result"}
+    except (TypeError, ValueError):  # as some builtins
+        return False
 
 
-def _written(folder: Path) -> int:
-    file = folder / WEIGHTS
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
-def _result(counted: _Counted, trajectory: Trajectory, message: str) -> OptimizeResult:
-    values = np.array(counted.values)
-    found = bool(np.isfinite(values).any())
-    best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
-    status = 2 if not found else 0 if _converged(counted, best, trajectory) else 1
-    told = (
-        "The best point is a local minimum.",
-        f"The budget is spent, {counted.nfev} evaluations with the start's, before the best descent has converged: "
-        "give more, or go on from x.",
-        "The objective was finite nowhere on the path.",
-    )
-    fields = {
-        "x": counted.points[best],
-        "fun": counted.values[best],
-        "jac": counted.gradients[best],
-        "nit": len(values) - 1,
-        "nfev": counted.nfev,
-        "njev": counted.njev,
-        "success": status == 0,
-        "status": status,
-        "message": message or told[status],
-        "x_iters": np.array(counted.points),
-        "func_vals": values,
-    }
-    return OptimizeResult(**fields)
-
-
-def _converged(counted: _Counted, best: int, trajectory: Trajectory) -> bool:
-    """Whether the best point is a local minimum, by the fall that its descent predicts or else by its gradient."""
-    if trajectory.trust_region is not None:
-        fall = trajectory.lowest_descent.predicted_reduction.item()
-        return fall <= _FTOL * max(abs(counted.values[best]), 1.0)
-    x, g, objective = counted.points[best], counted.gradients[best], counted.objective
-    return bool(np.abs((x - g).clip(objective.lower, objective.upper) - x).max() <= _GTOL)
+def _counted(optimizer: Optimizer, function: Function) -> OptimizeResult:
+    result = optimizer.result()
+    result.update(nfev=function.nfev, njev=function.njev)
+    return result

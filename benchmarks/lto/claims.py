@@ -21,7 +21,7 @@ from pop_envs.objectives.learning_tasks import TASKS, LearningTask, Losses, Netw
 from pop_envs.rendering import PALETTE, dress
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
 from pop_optimizer.lto import POLICIES, load_policy
-from pop_optimizer.minimize import DEFAULT_CHECKPOINT
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

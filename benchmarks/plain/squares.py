@@ -44,7 +44,7 @@ class SumOfSquares(BoxObjective):
         """Residuals (m,) and their Jacobian (m, dim) with respect to the unit box at one of its points (dim,)."""
         r, jacobian = residuals_and_jacobian(self._residuals, self.from_unit(u))
         with np.errstate(over="ignore", invalid="ignore"):
-            return r, jacobian * self._half_width
+            return r, jacobian * self.half_width
 
 
 def value_and_grad(residuals: Residuals, x: ArrayLike) -> tuple[Array, Array]:

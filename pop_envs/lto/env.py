@@ -224,7 +224,7 @@ class LTOEpisodes(EpisodeBatch):
     def _record(self, i: int) -> None:
         painter, search = self._painters[i], self.core.search
         assert isinstance(painter.objective, BoxObjective)
-        painter.record(painter.objective.to_unit(search.x[i].cpu().numpy()), search.y[i].item())
+        painter.record(torch.from_numpy(painter.objective.to_unit(search.x[i].cpu().numpy())), search.y[i])
 
 
 def _copy(tensor: torch.Tensor) -> NDArray[Any]:

@@ -143,7 +143,42 @@ def evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
     return y.detach().to(x, copy=True), g.detach().to(x, copy=True)
 
 
-class BoxObjective(Objective):
+class Box:
+    """A box with finite bounds, and its way to the unit box [-1, 1]^dim and back.
+
+    Args:
+        lower: Lower bounds (dim,), finite.
+        upper: Upper bounds (dim,), finite and above ``lower``.
+
+    Raises:
+        ValueError: If the bounds are not finite, not ordered, or not of one length.
+    """
+
+    def __init__(self, lower: ArrayLike, upper: ArrayLike) -> None:
+        self.lower = np.atleast_1d(np.asarray(lower, dtype=np.float64))
+        self.upper = np.atleast_1d(np.asarray(upper, dtype=np.float64))
+        if self.lower.ndim != 1 or self.lower.shape != self.upper.shape:
+            raise ValueError(
+                f"lower and upper must be vectors of one length, got shapes {self.lower.shape} and {self.upper.shape}"
+            )
+        if not (np.isfinite(self.lower).all() and np.isfinite(self.upper).all() and (self.lower < self.upper).all()):
+            raise ValueError(f"bounds must be finite with lower < upper, got lower={self.lower}, upper={self.upper}")
+        # Halving first keeps the width of the widest representable box finite.
+        self.center = self.lower / 2 + self.upper / 2
+        self.half_width = np.maximum(self.upper / 2 - self.lower / 2, 5e-324)  # of the narrowest box it would be 0
+
+    def to_unit(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Own coordinates (..., dim) to the unit box."""
+        return (np.asarray(x, dtype=np.float64) - self.center) / self.half_width
+
+    def from_unit(self, u: ArrayLike) -> NDArray[np.float64]:
+        """Unit box (..., dim) to own coordinates; rounding never leaves the bounds, and walls are met exactly."""
+        u = np.asarray(u, dtype=np.float64)
+        x = np.minimum(np.maximum(self.center + self.half_width * u, self.lower), self.upper)  # np.clip takes longer
+        return np.where(u >= 1, self.upper, np.where(u <= -1, self.lower, x))
+
+
+class BoxObjective(Box, Objective):
     """A function of one's own on a box, seen through the unit box.
 
     Args:
@@ -160,29 +195,10 @@ class BoxObjective(Objective):
     def __init__(
         self, value_and_grad: ValueAndGrad, lower: ArrayLike, upper: ArrayLike, minimum: float | None = None
     ) -> None:
-        self.lower = np.atleast_1d(np.asarray(lower, dtype=np.float64))
-        self.upper = np.atleast_1d(np.asarray(upper, dtype=np.float64))
-        if self.lower.ndim != 1 or self.lower.shape != self.upper.shape:
-            raise ValueError(
-                f"lower and upper must be vectors of one length, got shapes {self.lower.shape} and {self.upper.shape}"
-            )
-        if not (np.isfinite(self.lower).all() and np.isfinite(self.upper).all() and (self.lower < self.upper).all()):
-            raise ValueError(f"bounds must be finite with lower < upper, got lower={self.lower}, upper={self.upper}")
+        super().__init__(lower, upper)
         self.dim = len(self.lower)
         self.minimum = minimum
         self._value_and_grad = value_and_grad
-        # Halving first keeps the width of the widest representable box finite.
-        self._center = self.lower / 2 + self.upper / 2
-        self._half_width = self.upper / 2 - self.lower / 2
-
-    def to_unit(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Own coordinates (..., dim) to the unit box."""
-        return (np.asarray(x, dtype=np.float64) - self._center) / self._half_width
-
-    def from_unit(self, u: ArrayLike) -> NDArray[np.float64]:
-        """Unit box (..., dim) to own coordinates; rounding never leaves the bounds."""
-        x = self._center + self._half_width * np.asarray(u, dtype=np.float64)
-        return np.clip(x, self.lower, self.upper)
 
     def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Objective``; gradients are with respect to the unit box.
@@ -203,7 +219,7 @@ class BoxObjective(Objective):
         y, g = (np.array(answer, dtype=np.float64) for answer in self._value_and_grad(own))
         _check_shapes(own.shape, y.shape, g.shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            return y, g * self._half_width
+            return y, g * self.half_width
 
     def values_on(self, points: Tensor) -> Tensor:
         """See ``Objective``."""

@@ -296,17 +296,19 @@ class POPEpisodes(EpisodeBatch):
         self.core.reset(rngs, None if mask is None else torch.from_numpy(np.flatnonzero(mask)).to(self.core.device))
         if self._tokens is not None:
             self._tokens[... if mask is None else mask] = 0
+        run = self.core.search.trajectory
         for i, painter in enumerate(self._painters):
             if mask is None or mask[i]:
                 row = torch.tensor([i], device=self.core.device)
                 painter.restart(self.core.functions.rows(row), self.core.minimum[i].item())
-                self._record(i)
+                painter.record(run.x[i], run.y[i])
 
     def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
         """See ``EpisodeBatch``."""
         rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
-        for i in range(len(self._painters)):
-            self._record(i)
+        run = self.core.search.trajectory
+        for i, painter in enumerate(self._painters):
+            painter.record(run.x[i], run.y[i])
         return rewards
 
     @property
@@ -336,10 +338,6 @@ class POPEpisodes(EpisodeBatch):
     def frames(self) -> tuple[NDArray[np.uint8], ...]:
         """See ``EpisodeBatch``."""
         return tuple(painter.frame() for painter in self._painters)
-
-    def _record(self, i: int) -> None:
-        run = self.core.search.trajectory
-        self._painters[i].record(run.x[i].cpu().numpy(), run.y[i].item())
 
     def _own(self, x: torch.Tensor) -> NDArray[np.float64]:
         objective = self.core.objective

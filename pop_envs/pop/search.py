@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from pop_envs.arrays import Array, namespace, replaced
 from pop_envs.pop.step_rules import StepRule
 from pop_envs.pop.tokens import Tokens
 from pop_envs.search.surrogate import CAPACITY
 from pop_envs.search.trajectory import Trajectory
+from pop_envs.search.trust_region import TrustRegion
 
 
 class Search:
@@ -27,58 +26,69 @@ class Search:
 
     def __init__(self, step_rule: StepRule, tokens: Tokens, budget: int) -> None:
         self.step_rule, self.tokens, self.budget = step_rule, tokens, budget
-        self._token: Tensor | None = None
-        self._proposed: tuple[Tensor, Tensor] | None = None
+        self._token: Array | None = None
+        self._proposed: tuple[Array, Array] | None = None
 
-    def start(self, x: Tensor, y: Tensor, g: Tensor) -> None:
-        """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64."""
+    def start(self, x: Array, y: Array, g: Array, descent: TrustRegion | None = None) -> None:
+        """Begins at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
+
+        A ``descent`` that has been there last is gone on with.
+        """
         trust_region = self.tokens.needs_trust_region or self.step_rule.needs_trust_region
         capacity = min(self.budget + 1, CAPACITY) if self.tokens.needs_surrogate else 0
         # Copies, here and in `update`: callers may write into what is theirs.
-        self.trajectory = Trajectory.start(x.clone(), y.clone(), g.clone(), trust_region, capacity)
+        x, y, g = map(namespace(x).copy, (x, y, g))
+        self.trajectory = Trajectory.start(x, y, g, trust_region, capacity, descent)
         self._token, self._proposed = None, None
 
-    def propose(self, action: Tensor) -> Tensor:
+    def propose(self, action: Array) -> Array:
         """The next points (batch, dim) for actions (batch, dim) in [-1, 1], float64.
 
         An action that the token proposes leads to what is proposed exactly, which its logarithmic scale would round.
         """
+        xp = namespace(action)
         x = self.step_rule.move(self.trajectory, action)
         proposals = self.tokens.proposals(self.trajectory)
         if proposals:
             proposed = self.token[..., [self.tokens.features.index(name) for name in proposals]]
-            exact = (action.float()[..., None] == proposed).all(1)
-            for chosen, point in zip(exact.unbind(-1), proposals.values(), strict=True):
-                x = torch.where(chosen[:, None], point, x)
+            exact = (xp.float32(action)[..., None] == proposed).all(1)
+            for chosen, point in zip(xp.unbind(exact, 1), proposals.values(), strict=True):
+                x = xp.where(chosen[:, None], point, x)
         self._proposed = action, x
-        return x.clone()
+        return xp.copy(x)
 
-    def update(self, y: Tensor, g: Tensor) -> None:
-        """Takes values (batch,) and gradients (batch, dim) at the points that were proposed.
+    def update(self, y: Array, g: Array, x: Array | None = None) -> None:
+        """Takes values (batch,) and gradients (batch, dim) at the points that were proposed, or at ``x`` (batch, dim).
 
         Raises:
             RuntimeError: If there are none.
         """
         if self._proposed is None:
             raise RuntimeError("there are no points that values could belong to: propose comes before update")
-        action, x = self._proposed
-        self.trajectory.update(action, x, y.clone(), g.clone())
+        action, proposed = self._proposed
+        copy = namespace(y).copy
+        self.trajectory.update(action, proposed if x is None else copy(x), copy(y), copy(g))
         self._token, self._proposed = None, None
 
     @property
-    def token(self) -> Tensor:
+    def token(self) -> Array:
         """The token (batch, dim, num_features) of each run's newest point, float32."""
         if self._token is None:
             self._token = self.tokens(self.trajectory, self.step_rule, self.budget)
         return self._token
 
     @property
-    def done(self) -> Tensor:
+    def done(self) -> Array:
         """Which runs (batch,) have spent their budget."""
         return self.trajectory.t >= self.budget
 
-    def put(self, index: Tensor, other: Search) -> None:
+    def extend(self, steps: int) -> None:
+        """Makes the budget larger by so many steps."""
+        self.budget += steps
+        self._token = None
+
+    def put(self, index: Array, other: Search) -> None:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
-        token = self.token.index_copy(0, index, other.token)
+        token = replaced(self.token, index, other.token)
         self.trajectory.put(index, other.trajectory)
         self._token, self._proposed = token, None

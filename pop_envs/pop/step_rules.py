@@ -6,9 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from pop_envs.arrays import Array, namespace
 from pop_envs.search.trajectory import Trajectory
 
 
@@ -18,24 +16,24 @@ class StepRule(ABC):
     needs_trust_region: ClassVar[bool] = False
     """Whether it reads the trajectory's trust region."""
 
-    def move(self, run: Trajectory, action: Tensor) -> Tensor:
+    def move(self, run: Trajectory, action: Array) -> Array:
         """The next point (batch, dim) for actions (batch, dim), in the box."""
-        return (run.x + self.displacement(run, action)).clamp(-1, 1)
+        return namespace(action).clip(run.x + self.displacement(run, action), -1.0, 1.0)
 
     @abstractmethod
-    def size(self, action: Tensor) -> Tensor:
+    def size(self, action: Array) -> Array:
         """The step sizes eta that actions (any shape) stand for."""
 
     @abstractmethod
-    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+    def displacement(self, run: Trajectory, action: Array) -> Array:
         """The move (batch, dim), were there no walls."""
 
     @abstractmethod
-    def direction(self, run: Trajectory) -> Tensor:
+    def direction(self, run: Trajectory) -> Array:
         """Signs (batch, dim) of the move."""
 
     @abstractmethod
-    def action_to(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
         """The action (batch, dim) that leads to ``target`` (batch, dim) as far as the rule can make it.
 
         Args:
@@ -51,23 +49,23 @@ class GradientStep(StepRule):
 
     _HALF_RANGE = math.log(1e6)
 
-    def size(self, action: Tensor) -> Tensor:
+    def size(self, action: Array) -> Array:
         """See ``StepRule``."""
-        return (action * self._HALF_RANGE).exp()
+        return namespace(action).exp(action * self._HALF_RANGE)
 
-    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+    def displacement(self, run: Trajectory, action: Array) -> Array:
         """See ``StepRule``."""
         return -self.size(action) * run.slope
 
-    def direction(self, run: Trajectory) -> Tensor:
+    def direction(self, run: Trajectory) -> Array:
         """See ``StepRule``; 0 where the slope is."""
-        return -run.g.sign()
+        return -namespace(run.g).sign(run.g)
 
-    def action_to(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
         """See ``StepRule``; walls do not reflect."""
-        slope = run.slope
-        downhill = ((run.x - target) * slope.sign()).clamp(min=1e-300)
-        return ((downhill / slope.abs().clamp(min=1e-300)).log() / self._HALF_RANGE).clamp(-1, 1)
+        xp, slope = namespace(target), run.slope
+        downhill = xp.at_least((run.x - target) * xp.sign(slope), 1e-300)
+        return xp.clip(xp.log(downhill / xp.at_least(abs(slope), 1e-300)) / self._HALF_RANGE, -1.0, 1.0)
 
 
 class SignedStep(StepRule):
@@ -80,30 +78,30 @@ class SignedStep(StepRule):
     _CENTER = (math.log(4) + math.log(1e-8)) / 2
     _HALF_RANGE = (math.log(4) - math.log(1e-8)) / 2
 
-    def move(self, run: Trajectory, action: Tensor) -> Tensor:
+    def move(self, run: Trajectory, action: Array) -> Array:
         """See ``StepRule``."""
         x = run.x + self.displacement(run, action)
-        reflected = 1 - ((x + 1).remainder(4) - 2).abs()  # a triangle wave
-        return torch.where(x.abs() <= 1, x, reflected)
+        reflected = 1 - abs((x + 1) % 4 - 2)  # a triangle wave
+        return namespace(x).where(abs(x) <= 1, x, reflected)
 
-    def size(self, action: Tensor) -> Tensor:
+    def size(self, action: Array) -> Array:
         """See ``StepRule``; in half-widths of the box."""
-        return (action * self._HALF_RANGE + self._CENTER).exp()
+        return namespace(action).exp(action * self._HALF_RANGE + self._CENTER)
 
-    def displacement(self, run: Trajectory, action: Tensor) -> Tensor:
+    def displacement(self, run: Trajectory, action: Array) -> Array:
         """See ``StepRule``."""
         return self.direction(run) * self.size(action)
 
-    def action_to(self, run: Trajectory, target: Tensor, bounce: bool = False) -> Tensor:
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
         """See ``StepRule``."""
-        direction = self.direction(run)
+        xp, direction = namespace(target), self.direction(run)
         length = (target - run.x) * direction
         if bounce:
-            length = torch.where(length < 0, 2 - (run.x + target) * direction, length)
-        length = length.clamp(min=1e-300)
-        return ((length.log() - self._CENTER) / self._HALF_RANGE).clamp(-1, 1)
+            length = xp.where(length < 0, 2 - (run.x + target) * direction, length)
+        length = xp.at_least(length, 1e-300)
+        return xp.clip((xp.log(length) - self._CENTER) / self._HALF_RANGE, -1.0, 1.0)
 
-    def direction(self, run: Trajectory) -> Tensor:
+    def direction(self, run: Trajectory) -> Array:
         """See ``StepRule``; never 0."""
         return run.downhill
 
@@ -113,7 +111,7 @@ class QuasiNewtonStep(SignedStep):
 
     needs_trust_region = True
 
-    def direction(self, run: Trajectory) -> Tensor:
+    def direction(self, run: Trajectory) -> Array:
         """See ``StepRule``; never 0."""
         return run.proposed
 

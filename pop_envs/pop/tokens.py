@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from gymnasium.spaces import Box
-from torch import Tensor
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.pop.step_rules import StepRule
 from pop_envs.search.trajectory import Trajectory
 
@@ -38,12 +37,12 @@ class Tokens(ABC):
     needs_surrogate: ClassVar[bool] = False
     """Whether they read the trajectory's surrogate."""
 
-    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+    def proposals(self, run: Trajectory) -> dict[str, Array]:
         """The points (batch, dim) that features which are actions lead to, by their names."""
         return {}
 
     @abstractmethod
-    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Array:
         """The token of ``run``'s newest point, for steps by ``step_rule``, of which there are ``budget``."""
 
     @abstractmethod
@@ -56,10 +55,9 @@ class PaperTokens(Tokens):
 
     features = (TIME, "x", "value", "gradient")
 
-    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Array:
         """See ``Tokens``."""
-        columns = (_time(run, budget), run.x, _z_score(run)[:, None], run.slope)
-        return _stack(columns)
+        return _stack((_time(run, budget), run.x, _z_score(run)[:, None], run.slope), run.x)
 
     def limits(self, budget: int) -> tuple[float, ...]:
         """See ``Tokens``."""
@@ -108,42 +106,42 @@ class FullTokens(Tokens):
         TRUST_REGION,
     )
 
-    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+    def proposals(self, run: Trajectory) -> dict[str, Array]:
         """See ``Tokens``."""
         assert run.trust_region is not None
         assert run.surrogate is not None
         return {SURROGATE: run.surrogate.proposal, TRUST_REGION: run.trust_region.proposal}
 
-    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Tensor:
+    def __call__(self, run: Trajectory, step_rule: StepRule, budget: int) -> Array:
         """See ``Tokens``."""
-        return _stack((*self._columns(run, step_rule, budget), *self._actions(run, step_rule)))
+        return _stack((*self._columns(run, step_rule, budget), *self._actions(run, step_rule)), run.x)
 
-    def _actions(self, run: Trajectory, step_rule: StepRule) -> list[Tensor]:
+    def _actions(self, run: Trajectory, step_rule: StepRule) -> list[Array]:
         """The columns that are actions, the last ones."""
         return [
             step_rule.action_to(run, point, bounce=name == SURROGATE) for name, point in self.proposals(run).items()
         ]
 
-    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Tensor, ...]:
+    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Array, ...]:
         """All others."""
         assert run.trust_region is not None
         assert run.surrogate is not None
         x, unit = run.x, run.unit
+        xp = namespace(x)
         direction = step_rule.direction(run)
-        slope, bend = run.slope, run.dg / unit
+        slope, bend = run.g / unit, run.dg / unit
         ahead = (run.best_x - x) * direction
         room = 1 - x * direction
-        change = (run.dy[:, None] / unit).expand_as(x)
-        best_y = run.best_y.where(run.best_y.isfinite(), run.y)
+        best_y = xp.where(xp.isfinite(run.best_y), run.best_y, run.y)
         iterate_gap, reduction = run.trust_region.y - best_y, run.trust_region.predicted_reduction
-        gaps = torch.stack([run.y - best_y, iterate_gap, reduction, iterate_gap - reduction])[..., None] / unit
+        falls = xp.stack([run.dy, run.y - best_y, iterate_gap, reduction, iterate_gap - reduction])
+        falls = falls[..., None] / (unit + xp.zeros(x.shape, x))  # (5, batch, dim)
         # What points along the direction of the coming move is positive, so that mirror images look alike.
-        along = torch.stack([run.dx, bend, run.proposed_step]) * direction
-        sizes = torch.stack([slope.abs(), change, ahead, room])
-        logs = _signed_log(torch.cat([sizes, gaps.expand(-1, *x.shape), along])).unbind()
-        log_slope, log_change, log_ahead, log_room = logs[:4]
-        log_gap, log_iterate, log_reduction, log_predicted, log_move, log_bend, log_proposed = logs[4:]
-        secant = (run.dx.abs().clamp(min=_TINY) / bend.abs().clamp(min=_TINY)).log() / 10
+        along = xp.stack([run.dx, bend, run.proposed_step]) * direction
+        logs = _signed_log(xp.concat([falls, along, xp.stack([abs(slope), ahead, room])]))
+        log_change, log_gap, log_iterate, log_reduction, log_predicted, *others = xp.unbind(logs, 0)
+        log_move, log_bend, log_proposed, log_slope, log_ahead, log_room = others
+        secant = xp.log(xp.at_least(abs(run.dx), _TINY) / xp.at_least(abs(bend), _TINY)) / 10
         later = (run.t > 0)[:, None]
         return (
             _time(run, budget),
@@ -156,13 +154,13 @@ class FullTokens(Tokens):
             log_slope,
             log_move,
             log_bend,
-            secant.clamp(-2, 2) * later,
-            (run.dx * run.dg).sign(),
-            (run.g * (run.g - run.dg)).sign() * later,
+            xp.clip(secant, -2.0, 2.0) * later,
+            xp.sign(run.dx * run.dg),
+            xp.sign(run.g * (run.g - run.dg)) * later,
             log_change,
             log_gap,
-            run.growth.clamp(max=10)[:, None] / 2,
-            (run.y <= run.best_y)[:, None].double(),
+            xp.at_most(run.growth, 10.0)[:, None] / 2,
+            (run.y <= run.best_y)[:, None],
             ahead,
             log_ahead,
             run.action,
@@ -171,9 +169,9 @@ class FullTokens(Tokens):
             log_reduction,
             log_predicted,
             log_proposed,
-            run.surrogate.mean.clamp(-2, 2)[:, None],
+            xp.clip(run.surrogate.mean, -2.0, 2.0)[:, None],
             run.surrogate.deviation[:, None],
-            x.new_full((1, 1), 1 / x.shape[1]),
+            1 / x.shape[1],
         )
 
     def limits(self, budget: int) -> tuple[float, ...]:
@@ -208,30 +206,31 @@ class OptionTokens(FullTokens):
         LOWEST,
     )
 
-    def proposals(self, run: Trajectory) -> dict[str, Tensor]:
+    def proposals(self, run: Trajectory) -> dict[str, Array]:
         """See ``Tokens``."""
         return {**super().proposals(run), LOWEST: run.lowest_descent.proposal}
 
-    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Tensor, ...]:
+    def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Array, ...]:
         """See ``FullTokens``."""
         assert run.trust_region is not None
-        seen = run.best_y.isfinite()
-        best_y = run.best_y.where(seen, run.y)
-        extent = (run.worst_y - best_y).clamp(min=1e-300).where(seen, 1.0)
-        falls = torch.stack(
+        xp = namespace(run.x)
+        seen = xp.isfinite(run.best_y)
+        best_y = xp.where(seen, run.best_y, run.y)
+        extent = xp.where(seen, xp.at_least(run.worst_y - best_y, 1e-300), 1.0)
+        falls = xp.stack(
             [
                 run.trust_region.predicted_reduction,
                 run.trust_region.y - best_y,
                 run.lowest_descent.predicted_reduction,
             ]
         )
-        counts = torch.stack(
+        counts = xp.stack(
             [budget - run.t, run.trust_region.accepts, run.trust_region.rejects, run.since_best, run.jumps]
         )
-        left, *others = (counts.log1p() / _LOG_COUNT).clamp(max=2)[..., None].unbind()
-        relative = _signed_log(falls / extent)[..., None].unbind()
+        left, *others = xp.at_most(xp.log1p(counts) / _LOG_COUNT, 2.0)[..., None]
+        relative = _signed_log(falls / extent)[..., None]
         exhausted = (falls[0] < _NEGLIGIBLE * extent) | (falls[1] > falls[0])
-        return (*super()._columns(run, step_rule, budget), left, *relative, *others, exhausted[:, None].double())
+        return (*super()._columns(run, step_rule, budget), left, *relative, *others, exhausted[:, None])
 
 
 class TokenSpace(Box):
@@ -270,18 +269,23 @@ def columns(space: Any, *names: str) -> list[int]:
     return [space.features.index(name) for name in names]
 
 
-def _stack(columns: tuple[Tensor, ...]) -> Tensor:
-    return torch.stack(torch.broadcast_tensors(*columns), -1).float()
+def _stack(columns: tuple[Array, ...], like: Array) -> Array:
+    """A token (batch, dim, len(columns)) of columns that broadcast to ``like`` (batch, dim)."""
+    token = namespace(like).empty_float32((*like.shape, len(columns)), like)
+    for i, column in enumerate(columns):
+        token[..., i] = column
+    return token
 
 
-def _time(run: Trajectory, budget: int) -> Tensor:
-    return run.t.double()[:, None] / budget
+def _time(run: Trajectory, budget: int) -> Array:
+    return namespace(run.t).float64(run.t)[:, None] / budget
 
 
-def _z_score(run: Trajectory) -> Tensor:
+def _z_score(run: Trajectory) -> Array:
     """The newest value against the mean and deviation of all so far; 0 at the start."""
-    deviation = (run.m2 / (run.t + 1)).sqrt()
-    return ((run.y - run.mean) / deviation).masked_fill(deviation == 0, 0.0)
+    xp = namespace(run.y)
+    deviation = xp.sqrt(run.m2 / (run.t + 1))
+    return xp.where(deviation == 0, 0.0, (run.y - run.mean) / deviation)
 
 
 def _z_limit(budget: int) -> float:
@@ -289,9 +293,10 @@ def _z_limit(budget: int) -> float:
     return math.sqrt(budget + 1)
 
 
-def _signed_log(v: Tensor) -> Tensor:
+def _signed_log(v: Array) -> Array:
     """Odd logarithm, one twelfth a decade: 0 up to 1e-12, plus or minus 1 at 1, 2 from 1e12 on."""
-    return v.sign() * (v.abs().clamp(_TINY, 1 / _TINY).log() / -math.log(_TINY) + 1)
+    xp = namespace(v)
+    return xp.sign(v) * (xp.log(xp.clip(abs(v), _TINY, 1 / _TINY)) / -math.log(_TINY) + 1)
 
 
 TOKENS: dict[str, type[Tokens]] = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from pop_envs.arrays import Array, merged, namespace
 
 _SMALLEST = 1e-290  # below, inverses overflow: as good as zero
 
@@ -25,59 +24,67 @@ class QuasiNewton:
             plain prior their mean loses to neither by much.
     """
 
-    s: Tensor
-    z: Tensor
-    rho: Tensor
-    gamma: Tensor
+    s: Array
+    z: Array
+    rho: Array
+    gamma: Array
 
     @classmethod
-    def start(cls, g: Tensor, first_step: Tensor) -> QuasiNewton:
+    def start(cls, g: Array, first_step: Array) -> QuasiNewton:
         """No pairs yet: the first direction has length ``first_step`` (batch,)."""
         batch, dim = g.shape
-        pairs = g.new_zeros(batch, memory(dim), dim)
-        return cls(pairs, pairs, g.new_zeros(batch, memory(dim)), _first_scale(g, first_step))
+        xp = namespace(g)
+        pairs, rho = (xp.zeros((batch, memory(dim), *shape), g) for shape in ((dim,), ()))
+        return cls(pairs, pairs, rho, _first_scale(g, first_step))
 
-    def update(self, s: Tensor, z: Tensor) -> Tensor:
+    def update(self, s: Array, z: Array) -> Array:
         """Adds the pair ``s`` (move), ``z`` (gradient change), each (batch, dim), where it curves up.
 
         Returns:
             Where it does (batch,).
         """
-        ss, sz, zz = (torch.linalg.vecdot(a, b) for a, b in ((s, s), (s, z), (z, z)))
-        keep = (sz > 1e-10 * (ss.sqrt() * zz.sqrt())) & (sz > _SMALLEST) & (zz > _SMALLEST)
-        shift = keep[:, None, None]
-        self.s = torch.where(shift, torch.cat([self.s[:, 1:], s[:, None]], 1), self.s)
-        self.z = torch.where(shift, torch.cat([self.z[:, 1:], z[:, None]], 1), self.z)
-        rho = torch.cat([self.rho[:, 1:], 1 / sz[:, None]], 1)
-        self.rho = torch.where(keep[:, None], rho, self.rho)
-        self.gamma = torch.where(keep, (ss / zz).sqrt(), self.gamma)
+        xp = namespace(s)
+        ss, sz, zz = xp.vecdot(s, s), xp.vecdot(s, z), xp.vecdot(z, z)
+        keep = (sz > 1e-10 * (xp.sqrt(ss) * xp.sqrt(zz))) & (sz > _SMALLEST) & (zz > _SMALLEST)
+        if keep.any():
+            now = self.s, self.z, self.rho
+            longer = (xp.concat([old[:, 1:], new[:, None]], 1) for old, new in zip(now, (s, z, 1 / sz), strict=True))
+            self.s, self.z, self.rho, self.gamma = merged(keep, (*longer, xp.sqrt(ss / zz)), (*now, self.gamma))
         return keep
 
-    def restart(self, rows: Tensor, g: Tensor, first_step: Tensor) -> None:
+    def restart(self, rows: Array, g: Array, first_step: Array) -> None:
         """Begins anew in the ``rows`` (batch,) that are True, at gradients (batch, dim)."""
-        self.rho = self.rho.masked_fill(rows[:, None], 0.0)
-        self.gamma = torch.where(rows, _first_scale(g, first_step), self.gamma)
+        xp = namespace(g)
+        self.rho = xp.where(rows[:, None], 0.0, self.rho)
+        self.gamma = xp.where(rows, _first_scale(g, first_step), self.gamma)
 
-    def direction(self, g: Tensor, fixed: Tensor) -> Tensor:
+    def rescaled(self, scale: Array) -> QuasiNewton:
+        """The same estimate where moves count in units of ``scale`` (dim,), positive."""
+        xp = namespace(scale)
+        gamma = self.gamma / xp.exp(2 * xp.log(scale).mean())
+        return QuasiNewton(self.s / scale, self.z * scale, self.rho, gamma)
+
+    def direction(self, g: Array, fixed: Array) -> Array:
         """The quasi-Newton direction ``-H g`` (batch, dim) at gradients ``g``, by the two-loop recursion.
 
         Coordinates that are ``fixed`` (batch, dim), as at a wall, have no part in it.
         """
-        q = g.masked_fill(fixed, 0.0)
+        xp = namespace(g)
+        q = xp.where(fixed, 0.0, g)
         # Pairs that no row has cost nothing, and scaling the moves once takes rho out of both loops.
-        oldest = self.rho.shape[1] - int((self.rho != 0).any(0).sum())
+        oldest = self.rho.shape[1] - int(self.rho.any(0).sum())
         s, z, rho = self.s[:, oldest:], self.z[:, oldest:], self.rho[:, oldest:, None]
-        pairs = list(zip(s.unbind(1), z.unbind(1), (rho * s).unbind(1), strict=True))
+        pairs = list(zip(*(xp.unbind(part, 1) for part in (s, z, rho * s)), strict=True))
         alphas = []
         for _, z, scaled_s in reversed(pairs):
-            alpha = torch.linalg.vecdot(scaled_s, q)[:, None]
-            q = torch.addcmul(q, alpha, z, value=-1)
+            alpha = xp.vecdot(scaled_s, q)[:, None]
+            q = xp.subtract_product(q, alpha, z)
             alphas.append(alpha)
         r = self.gamma[:, None] * q
         for (s, z, scaled_s), alpha in zip(pairs, reversed(alphas), strict=True):
-            beta = torch.linalg.vecdot(z, r)[:, None]
-            r = torch.addcmul(torch.addcmul(r, alpha, s), beta, scaled_s, value=-1)
-        return -r.masked_fill(fixed, 0.0)
+            beta = xp.vecdot(z, r)[:, None]
+            r = xp.subtract_product(xp.add_product(r, alpha, s), beta, scaled_s)
+        return xp.where(fixed, 0.0, -r)
 
 
 def memory(dim: int) -> int:
@@ -85,8 +92,10 @@ def memory(dim: int) -> int:
     return min(max(6, 2 * dim), 20)
 
 
-def _first_scale(g: Tensor, first_step: Tensor) -> Tensor:
+def _first_scale(g: Array, first_step: Array) -> Array:
     """The scale (batch,) that makes the step ``first_step`` long."""
-    steepest = g.abs().amax(-1)
-    relative = torch.linalg.vector_norm(g / steepest.clamp(min=_SMALLEST)[:, None], dim=-1)  # no square underflows
-    return torch.where(steepest > _SMALLEST, first_step / (steepest * relative.clamp(min=1)), 0.0)
+    xp = namespace(g)
+    steepest = xp.longest_entry(g)
+    relative = g / xp.at_least(steepest, _SMALLEST)[:, None]  # no square underflows
+    length = steepest * xp.at_least(xp.sqrt(xp.vecdot(relative, relative)), 1.0)
+    return xp.where(steepest > _SMALLEST, first_step / length, 0.0)

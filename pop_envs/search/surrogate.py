@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from pop_envs.arrays import Array, namespace, replaced
 
 NUM_CANDIDATES = 64
 # Chosen on validation functions in 2-D and 8-D, for how low descents come that start at proposal after proposal.
@@ -15,6 +18,7 @@ NOISE = 0.1  # variance that the process does not explain, as of ripples, over i
 CAPACITY = 256  # points of a run; a longer one forgets those that tell least
 XI = 1.0  # by how many of its deviations a proposal should improve on the best value
 
+_IDENTITY = NUM_CANDIDATES + 2  # the first of the whitened identity's columns
 _FAR = 1e3  # half-widths of the box: what lies there covaries with nothing in it
 
 
@@ -28,19 +32,20 @@ class Surrogate:
     are known. Distances are root mean squares over coordinates, in half-widths of the box, so that any
     dimension looks alike. A new point adds a row to the Cholesky factor of the covariances, so that
     after t points it costs O(t (t + NUM_CANDIDATES)). Once there is no more room the half of the points is
-    forgotten that the other half tells most about. ``seen``, ``factor`` and ``whitened`` are written in
+    forgotten that the other half tells most about. ``points``, ``values`` and ``whitened`` are written in
     place, and nobody else holds them.
 
     Attributes:
-        candidates: (batch, NUM_CANDIDATES, dim): Sobol points, moved around so that the start is one.
+        points: (batch, NUM_CANDIDATES + capacity, dim): the candidates, Sobol points moved around so that the start
+            is one; and the points seen, so far away that nothing covaries where there is none yet.
+        values: Of the points seen (batch, capacity), less the first; 0 where there is none yet.
         first: First value (batch,).
         low: Lowest value (batch,), less the first.
         count: Number of points kept (batch,).
-        seen: The points seen (batch, capacity, dim); so far away that nothing covaries where there is none yet.
-        factor: Cholesky factor (batch, capacity, capacity) of their covariances; of the identity there.
-        whitened: The inverse factor times (batch, capacity, NUM_CANDIDATES + 2): the covariances with the
-            candidates, the values less the first, and ones; 0 there.
-        squares: Sums of squares of the columns of ``whitened`` (batch, NUM_CANDIDATES + 2).
+        whitened: The inverse Cholesky factor of the covariances of the points seen, times (batch, capacity,
+            NUM_CANDIDATES + 2 + capacity): their covariances with the candidates, their values, ones, and the
+            identity, which leaves the inverse factor itself; rows are 0 where there is no point yet.
+        squares: Sums of squares of the columns of ``whitened`` (batch, NUM_CANDIDATES + 2), without the identity's.
         with_values: Sums of their products with the values' column (batch, NUM_CANDIDATES + 2).
         with_ones: Sums of their products with the ones' column (batch, NUM_CANDIDATES + 2).
         proposal: The candidate of the highest acquisition (batch, dim).
@@ -48,35 +53,35 @@ class Surrogate:
         deviation: Posterior standard deviation there (batch,), in the same unit: 1 far from all points seen.
     """
 
-    candidates: Tensor
-    first: Tensor
-    low: Tensor
-    count: Tensor
-    seen: Tensor
-    factor: Tensor
-    whitened: Tensor
-    squares: Tensor
-    with_values: Tensor
-    with_ones: Tensor
-    proposal: Tensor
-    mean: Tensor
-    deviation: Tensor
+    points: Array
+    values: Array
+    first: Array
+    low: Array
+    count: Array
+    whitened: Array
+    squares: Array
+    with_values: Array
+    with_ones: Array
+    proposal: Array
+    mean: Array
+    deviation: Array
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, capacity: int) -> Surrogate:
+    def start(cls, x: Array, y: Array, capacity: int) -> Surrogate:
         """Surrogates that have seen ``x`` (batch, dim) with finite values (batch,), of at most ``capacity`` points."""
+        xp = namespace(x)
         batch, dim = x.shape
-        candidates = (_sobol(dim).to(x.device) + x[:, None] + 1) % 2 - 1
-        candidates[:, 0] = x  # also on an upper wall, which is the lower one otherwise
-        zero, columns = torch.zeros_like(y), x.new_zeros(batch, NUM_CANDIDATES + 2)
+        points = xp.full((batch, NUM_CANDIDATES + capacity, dim), _FAR, x)
+        points[:, :NUM_CANDIDATES] = (xp.from_tensor(_sobol(dim), x) + x[:, None] + 1) % 2 - 1
+        points[:, 0] = x  # also on an upper wall, which is the lower one otherwise
+        zero, columns = xp.zeros((batch,), x), xp.zeros((batch, _IDENTITY), x)
         surrogate = cls(
-            candidates=candidates,
+            points=points,
+            values=xp.zeros((batch, capacity), x),
             first=y,
             low=zero,
-            count=torch.zeros_like(y, dtype=torch.int64),
-            seen=x.new_full((batch, capacity, dim), _FAR),
-            factor=torch.eye(capacity, dtype=x.dtype, device=x.device).repeat(batch, 1, 1),
-            whitened=x.new_zeros(batch, capacity, NUM_CANDIDATES + 2),
+            count=xp.integers((batch,), x),
+            whitened=xp.zeros((batch, capacity, _IDENTITY + capacity), x),
             squares=columns,
             with_values=columns,
             with_ones=columns,
@@ -87,91 +92,117 @@ class Surrogate:
         surrogate.update(x, y)
         return surrogate
 
-    def update(self, x: Tensor, y: Tensor) -> None:
-        """Takes note of new points; shapes as in ``start``."""
-        full = self.count == self.seen.shape[1]
-        if full.any():
-            self._forget(full.nonzero()[:, 0])
-        y = y - self.first
-        covariance = _kernel(self.seen, x)[..., None]
-        column = torch.linalg.solve_triangular(self.factor, covariance, upper=False)[..., 0]
-        pivot = (1 + NOISE - torch.linalg.vecdot(column, column)).sqrt()
-        joint = torch.cat([_kernel(self.candidates, x), y[:, None], torch.ones_like(y)[:, None]], -1)
-        filled = int(self.count.max())  # what follows is 0
-        row = (joint - (column[:, None, :filled] @ self.whitened[:, :filled])[:, 0]) / pivot[:, None]
+    @property
+    def candidates(self) -> Array:
+        """Where it proposes to go on (batch, NUM_CANDIDATES, dim)."""
+        return self.points[:, :NUM_CANDIDATES]
 
-        runs, at = torch.arange(len(x), device=x.device), self.count
+    @property
+    def seen(self) -> Array:
+        """The points seen (batch, capacity, dim), see ``points``."""
+        return self.points[:, NUM_CANDIDATES:]
+
+    def update(self, x: Array, y: Array) -> None:
+        """Takes note of new points; shapes as in ``start``."""
+        xp = namespace(x)
+        filled = int(self.count.max())  # what follows is 0
+        if filled == self.values.shape[1]:
+            self._forget(self.count == filled)
+            filled = int(self.count.max())
+        y = y - self.first
+        runs, at = xp.index(len(x), x), self.count
+        covariances = _kernel(self.points[:, : NUM_CANDIDATES + filled], x)
+        known = self.whitened[:, :filled, : _IDENTITY + filled + 1]
+        column = (known[..., _IDENTITY:-1] @ covariances[:, NUM_CANDIDATES:, None])[..., 0]
+        pivot = xp.sqrt(1 + NOISE - xp.vecdot(column, column))
+        row = (-column[:, None] @ known)[:, 0]
+        row[:, :NUM_CANDIDATES] += covariances[:, :NUM_CANDIDATES]
+        row[:, NUM_CANDIDATES] += y
+        row[:, NUM_CANDIDATES + 1] += 1
+        row[runs, _IDENTITY + at] = 1.0
+        row = row / pivot[:, None]
+
         self.seen[runs, at] = x
-        self.factor[runs, at] = column
-        self.factor[runs, at, at] = pivot
-        self.whitened[runs, at] = row
+        self.values[runs, at] = y
+        self.whitened[runs, at, : row.shape[1]] = row
         self.count = self.count + 1
-        self.squares = self.squares + row.square()
-        self.with_values = torch.addcmul(self.with_values, row, row[:, -2:-1])
-        self.with_ones = torch.addcmul(self.with_ones, row, row[:, -1:])
-        self.low = torch.minimum(self.low, y)
+        row = row[:, :_IDENTITY]
+        self.squares = self.squares + row * row
+        self.with_values = xp.add_product(self.with_values, row, row[:, -2:-1])
+        self.with_ones = xp.add_product(self.with_ones, row, row[:, -1:])
+        self.low = xp.minimum(self.low, y)
         self._propose()
 
-    def _forget(self, rows: Tensor) -> None:
-        """Keeps half of the points of full ``rows`` (n,): those that a pivoted Cholesky factorization takes first."""
-        seen, capacity = self.seen[rows], self.seen.shape[1]
-        y = (self.factor[rows] @ self.whitened[rows, :, -2:-1])[..., 0]
-        covariances = torch.stack([_kernel(seen, point) for point in seen.unbind(1)], 1)
-        chosen = _most_telling(covariances, y.argmin(-1), max(1, capacity // 2))
-        kept, runs = chosen.shape[1], torch.arange(len(rows), device=rows.device)[:, None]
-        seen = seen[runs, chosen]
-        factor = torch.linalg.cholesky(
-            covariances[runs[..., None], chosen[..., None], chosen[:, None]]
-            + NOISE * torch.eye(kept, dtype=seen.dtype, device=seen.device)
-        )
-        joint = [_kernel(self.candidates[rows], point) for point in seen.unbind(1)]
-        values = y[runs, chosen]
-        columns = torch.cat([torch.stack(joint, 1), values[..., None], torch.ones_like(values)[..., None]], -1)
-        whitened = torch.linalg.solve_triangular(factor, columns, upper=False)
-        self.seen[rows] = _FAR
-        self.factor[rows] = torch.eye(capacity, dtype=seen.dtype, device=seen.device)
+    def _forget(self, rows: Array) -> None:
+        """Keeps half of the points of ``rows`` (batch,): those that a pivoted Cholesky factorization takes first."""
+        xp = namespace(rows)
+        seen, values, candidates = self.seen[rows], self.values[rows], self.candidates[rows]
+        covariances = _kernels(seen, seen)
+        chosen = _most_telling(covariances, values.argmin(-1), max(1, seen.shape[1] // 2))
+        kept, runs = chosen.shape[1], xp.index(len(chosen), chosen)[:, None]
+        seen, values, every = seen[runs, chosen], values[runs, chosen], xp.index(kept, chosen)
+        covariances = covariances[runs[..., None], chosen[..., None], chosen[:, None]]
+        covariances[:, every, every] += NOISE
+        columns = xp.zeros((len(chosen), kept, _IDENTITY + kept), seen)
+        columns[..., :NUM_CANDIDATES] = _kernels(candidates, seen)
+        columns[..., NUM_CANDIDATES] = values
+        columns[..., NUM_CANDIDATES + 1] = 1.0
+        columns[:, every, _IDENTITY + every] = 1.0
+        whitened = xp.linalg.solve(xp.linalg.cholesky(covariances), columns)
+        for part, empty, new in ((self.seen, _FAR, seen), (self.values, 0.0, values)):
+            part[rows] = empty
+            part[rows, :kept] = new
         self.whitened[rows] = 0.0
-        self.seen[rows, :kept], self.factor[rows, :kept, :kept], self.whitened[rows, :kept] = seen, factor, whitened
-        self.count = self.count.index_fill(0, rows, kept)
-        self.squares = self.squares.index_copy(0, rows, whitened.square().sum(1))
-        self.with_values = self.with_values.index_copy(0, rows, (whitened * whitened[..., -2:-1]).sum(1))
-        self.with_ones = self.with_ones.index_copy(0, rows, (whitened * whitened[..., -1:]).sum(1))
+        self.whitened[rows, :kept, : _IDENTITY + kept] = whitened
+        self.count = xp.where(rows, kept, self.count)
+        whitened = whitened[..., :_IDENTITY]
+        self.squares = replaced(self.squares, rows, (whitened * whitened).sum(1))
+        self.with_values = replaced(self.with_values, rows, (whitened * whitened[..., -2:-1]).sum(1))
+        self.with_ones = replaced(self.with_ones, rows, (whitened * whitened[..., -1:]).sum(1))
 
     def _propose(self) -> None:
+        xp = namespace(self.points)
         constant = self.with_values[:, -1] / self.with_ones[:, -1]  # by generalized least squares
         variance = (self.with_values[:, -2] - constant * self.with_values[:, -1]) / self.count  # of highest likelihood
-        unit = variance.clamp(min=1e-300).sqrt()[:, None]
+        unit = xp.sqrt(xp.at_least(variance, 1e-300))[:, None]
         levels = self.with_values[:, :-2] + constant[:, None] * (1 - self.with_ones[:, :-2])
         means = (levels - self.low[:, None]) / unit
-        deviations = (1 - self.squares[:, :-2]).sqrt()  # NOISE keeps them above 0
-        chosen = ((means + XI) / deviations).argmin(-1, keepdim=True)
-        self.proposal = self.candidates.take_along_dim(chosen[..., None], 1)[:, 0]
-        self.mean = means.take_along_dim(chosen, 1)[:, 0]
-        self.deviation = deviations.take_along_dim(chosen, 1)[:, 0]
+        deviations = xp.sqrt(1 - self.squares[:, :-2])  # NOISE keeps them above 0
+        chosen = xp.index(len(means), means), ((means + XI) / deviations).argmin(-1)
+        self.proposal, self.mean, self.deviation = self.points[chosen], means[chosen], deviations[chosen]
 
 
-def _kernel(points: Tensor, x: Tensor) -> Tensor:
+def _kernel(points: Array, x: Array) -> Array:
     """Covariances (batch, n) of the process at ``points`` (batch, n, dim) and ``x`` (batch, dim)."""
-    distances = torch.cdist(points, x[:, None], compute_mode="donot_use_mm_for_euclid_dist")[..., 0]
-    return (distances.square() * (-0.5 / (x.shape[1] * LENGTHSCALE**2))).exp()
+    xp = namespace(x)
+    return xp.exp(xp.squared_distances(points, x) * (-0.5 / (x.shape[1] * LENGTHSCALE**2)))
 
 
-def _most_telling(covariances: Tensor, first: Tensor, count: int) -> Tensor:
+def _kernels(points: Array, others: Array) -> Array:
+    """Covariances (batch, m, n) of the process at ``points`` (batch, n, dim) and ``others`` (batch, m, dim)."""
+    xp = namespace(points)
+    return xp.stack([_kernel(points, x) for x in xp.unbind(others, 1)]).swapaxes(0, 1)
+
+
+def _most_telling(covariances: Array, first: Array, count: int) -> Array:
     """Indices (batch, count) of points, each the one that those before it tell least about.
 
     A pivoted Cholesky factorization of the covariances (batch, n, n), which begins at ``first`` (batch,).
     """
-    runs, variance = torch.arange(len(covariances), device=first.device), 1.0 - torch.zeros_like(covariances[:, 0])
+    xp = namespace(covariances)
+    batch, n, _ = covariances.shape
+    runs, variance = xp.index(batch, first), xp.full((batch, n), 1.0, covariances)
     variance[runs, first] = 2.0
-    factor, chosen = covariances.new_zeros(len(covariances), covariances.shape[1], count), []
+    factor, chosen = xp.zeros((batch, n, count), covariances), []
     for k in range(count):
         pivot = variance.argmax(-1)
         chosen.append(pivot)
         row = covariances[runs, pivot] - (factor[:, :, :k] @ factor[runs, pivot, :k, None])[..., 0]
         # With the noise, so that a point's neighbours are not told everything about.
-        factor[:, :, k] = row / (row[runs, pivot, None] + NOISE).sqrt()
-        variance = (variance - factor[:, :, k].square()).index_put((runs, pivot), variance.new_tensor(-torch.inf))
-    return torch.stack(chosen, 1)
+        factor[:, :, k] = row / xp.sqrt(row[runs, pivot, None] + NOISE)
+        variance = variance - factor[:, :, k] ** 2
+        variance[runs, pivot] = -math.inf
+    return xp.stack(chosen).swapaxes(0, 1)
 
 
 @lru_cache(maxsize=64)

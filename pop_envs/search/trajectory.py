@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
-
+from pop_envs.arrays import Array, merged, namespace, replaced
 from pop_envs.search.surrogate import Surrogate
 from pop_envs.search.trust_region import TrustRegion
 
@@ -20,9 +19,9 @@ _FAINT = 1e-280  # a gradient made up before there is a real one, which any real
 class Descent(NamedTuple):
     """What a descent would do next."""
 
-    proposal: Tensor
+    proposal: Array
     """The next point (batch, dim)."""
-    predicted_reduction: Tensor
+    predicted_reduction: Array
     """The fall in value that is predicted for it (batch,)."""
 
 
@@ -61,54 +60,66 @@ class Trajectory:
         surrogate: A model of the box, or None.
     """
 
-    t: Tensor
-    x: Tensor
-    y: Tensor
-    g: Tensor
-    valid: Tensor
-    best_x: Tensor
-    best_y: Tensor
-    worst_y: Tensor
-    improvement: Tensor
-    scale: Tensor
-    growth: Tensor
-    mean: Tensor
-    m2: Tensor
-    action: Tensor
-    downhill: Tensor
-    proposed: Tensor
-    dx: Tensor
-    dg: Tensor
-    dy: Tensor
-    since_best: Tensor
-    jumps: Tensor
+    t: Array
+    x: Array
+    y: Array
+    g: Array
+    valid: Array
+    best_x: Array
+    best_y: Array
+    worst_y: Array
+    improvement: Array
+    scale: Array
+    growth: Array
+    mean: Array
+    m2: Array
+    action: Array
+    downhill: Array
+    proposed: Array
+    dx: Array
+    dg: Array
+    dy: Array
+    since_best: Array
+    jumps: Array
     trust_region: TrustRegion | None
     kept: TrustRegion | None
     surrogate: Surrogate | None
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, g: Tensor, trust_region: bool = True, capacity: int = 0) -> Trajectory:
+    def start(
+        cls,
+        x: Array,
+        y: Array,
+        g: Array,
+        trust_region: bool = True,
+        capacity: int = 0,
+        descent: TrustRegion | None = None,
+    ) -> Trajectory:
         """Runs that begin at ``x`` (batch, dim) with values (batch,) and gradients (batch, dim), float64.
 
-        A surrogate goes along if it has a ``capacity``, of points.
+        A surrogate goes along if it has a ``capacity``, of points; the ``descent`` is a new one, or that given, which
+        has been at ``x`` last.
         """
+        xp = namespace(x)
         valid = _usable(y)
-        y = torch.where(valid, y, 0.0)
-        g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), _inward(x))
-        zero, still = torch.zeros_like(y), torch.zeros_like(x)
+        y = xp.where(valid, y, 0.0)
+        g = xp.where(valid[:, None], xp.where(_usable(g), g, 0.0), _inward(x))
+        zero, still = xp.zeros(y.shape, y), xp.zeros(x.shape, x)
         downhill = _downhill(x, g, still)
-        descent = TrustRegion.start(x, y.masked_fill(~valid, torch.inf), g) if trust_region else None
+        best_y = xp.where(valid, y, math.inf)
+        if trust_region and descent is None:
+            descent = TrustRegion.start(x, best_y, g)
         run = cls(
-            t=torch.zeros_like(y, dtype=torch.int64),
+            t=xp.integers(y.shape, y),
             x=x,
             y=y,
             g=g,
             valid=valid,
             best_x=x,
-            best_y=torch.where(valid, y, torch.inf),
-            worst_y=torch.where(valid, y, -torch.inf),
+            best_y=best_y,
+            worst_y=xp.where(valid, y, -math.inf),
             improvement=zero,
-            scale=g.abs().amax(-1),
+            scale=xp.longest_entry(g),
             growth=zero,
             mean=y,
             m2=zero,
@@ -121,90 +132,101 @@ class Trajectory:
             since_best=zero,
             jumps=zero,
             trust_region=descent,
-            kept=descent and replace(descent, curvature=replace(descent.curvature)),  # updates bind new tensors
+            kept=descent and replace(descent, curvature=replace(descent.curvature)),  # updates bind new arrays
             surrogate=Surrogate.start(x, y, capacity) if capacity else None,
         )
         run._set_proposed()
         return run
 
-    def update(self, action: Tensor, x: Tensor, y: Tensor, g: Tensor) -> None:
+    def update(self, action: Array, x: Array, y: Array, g: Array) -> None:
         """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
-        seen = self.best_y.isfinite()  # whether there is any value to compare with
+        xp = namespace(x)
+        seen = xp.isfinite(self.best_y)  # whether there is any value to compare with
         valid = _usable(y)
         if not (valid.all() and _usable(g).all()):
-            y = torch.where(valid, y, torch.where(seen, self.worst_y, 0.0))
+            y = xp.where(valid, y, xp.where(seen, self.worst_y, 0.0))
             retreat = x - self.best_x
-            retreat = retreat * (self.scale / retreat.abs().amax(-1).clamp(min=1e-300))[:, None]
-            retreat = torch.where(seen[:, None], retreat, _inward(x))
-            g = torch.where(valid[:, None], torch.where(_usable(g), g, 0.0), retreat)
+            retreat = retreat * (self.scale / xp.at_least(xp.longest_entry(retreat), 1e-300))[:, None]
+            retreat = xp.where(seen[:, None], retreat, _inward(x))
+            g = xp.where(valid[:, None], xp.where(_usable(g), g, 0.0), retreat)
 
         self.t = self.t + 1
         self.valid = valid
         self.action = action
         self.dx = x - self.x
         self.dg = g - self.g
-        self.dy = (y - self.y).masked_fill(~seen, 0.0)
+        last_y, last_best = self.y, self.best_y
+        if not seen.all():  # as if the new value had been there before
+            last_y, last_best, self.mean = (xp.where(seen, old, y) for old in (self.y, self.best_y, self.mean))
+            if self.surrogate is not None:
+                self.surrogate.first = xp.where(seen, self.surrogate.first, y)
+        self.dy = y - last_y
         self.x, self.y, self.g = x, y, g
 
         better = valid & (y < self.best_y)
-        self.improvement = (self.best_y - y).masked_fill(~(better & seen), 0.0)
-        self.best_x = torch.where(better[:, None], x, self.best_x)
-        self.best_y = torch.where(better, y, self.best_y)
-        self.since_best = (self.since_best + 1).masked_fill(better, 0.0)
-        self.worst_y = torch.where(valid, torch.maximum(self.worst_y, y), self.worst_y)
+        self.improvement = xp.at_least(last_best - y, 0.0)
+        self.best_x, self.best_y = merged(better, (x, y), (self.best_x, self.best_y))
+        self.since_best = xp.where(better, 0.0, self.since_best + 1)
+        self.worst_y = xp.where(valid, xp.maximum(self.worst_y, y), self.worst_y)
 
-        scale = torch.maximum(self.scale, g.abs().amax(-1))
-        self.growth = (scale / self.scale).log().masked_fill(self.scale == 0, 0.0)
+        scale = xp.maximum(self.scale, xp.longest_entry(g))
+        self.growth = xp.where(self.scale == 0, 0.0, xp.log(scale / self.scale))
         self.scale = scale
 
-        # Welford's running moments; the placeholder of a start without a value is forgotten.
-        self.mean = torch.where(seen, self.mean, y)
+        # Welford's running moments.
         delta = y - self.mean
         self.mean = self.mean + delta / (self.t + 1)
         self.m2 = self.m2 + delta * (y - self.mean)
 
         self.downhill = _downhill(x, g, self.dx)
         if self.trust_region is not None:
-            self._choose_descent(x)
-            self.trust_region.update(x, y, g, valid)
+            restarted = self._choose_descent(x)
+            self.trust_region.update(x, y, g, valid, restarted)
         self._set_proposed()
         if self.surrogate is not None:
-            self.surrogate.first = torch.where(seen, self.surrogate.first, y)
             self.surrogate.update(x, y)
 
     @property
-    def slope(self) -> Tensor:
+    def slope(self) -> Array:
         """The gradient in units of the largest entry so far (batch, dim); 0 while there was none."""
         return self.g / self.unit
 
     @property
-    def unit(self) -> Tensor:
+    def unit(self) -> Array:
         """``scale`` as a divisor (batch, 1)."""
-        return self.scale.clamp(min=1e-300)[:, None]
+        return namespace(self.scale).at_least(self.scale, 1e-300)[:, None]
 
     @property
-    def proposed_step(self) -> Tensor:
+    def proposed_step(self) -> Array:
         """The move (batch, dim) to the trust region's proposal."""
         assert self.trust_region is not None
         return self.trust_region.proposal - self.x
+
+    @property
+    def lowest(self) -> TrustRegion | None:
+        """The lowest descent, the present one or the kept; None if there are none."""
+        if self.trust_region is None or self.kept is None:
+            return None
+        return _with_rows(self.trust_region, self.kept.y < self.trust_region.y, self.kept)
 
     @property
     def lowest_descent(self) -> Descent:
         """What the lowest descent, the present one or the kept, would do next."""
         assert self.trust_region is not None
         assert self.kept is not None
-        kept = self.kept.y < self.trust_region.y
-        return Descent(
-            torch.where(kept[:, None], self.kept.proposal, self.trust_region.proposal),
-            torch.where(kept, self.kept.predicted_reduction, self.trust_region.predicted_reduction),
-        )
+        kept, present = ((d.proposal, d.predicted_reduction) for d in (self.kept, self.trust_region))
+        return Descent(*merged(self.kept.y < self.trust_region.y, kept, present))
 
-    def put(self, index: Tensor, other: Trajectory) -> None:
+    def put(self, index: Array, other: Trajectory) -> None:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
         _put(self, index, other)
 
-    def _choose_descent(self, x: Tensor) -> None:
-        """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there."""
+    def _choose_descent(self, x: Array) -> Array:
+        """Keeps the lowest descent that is left for ``x`` (batch, dim), or goes on with the kept one that led there.
+
+        Returns:
+            Where (batch,) the present one is restarted at ``x``.
+        """
         assert self.trust_region is not None
         assert self.kept is not None
         lower = self.kept.y < self.trust_region.y
@@ -212,59 +234,61 @@ class Trajectory:
         taken = lower & (x == self.kept.proposal).all(-1)
         left = ~self.trust_region.leads_to(x) | taken
         if not left.any():
-            return
+            return left
         resumed = left & lower & self.kept.leads_to(x)
-        self.jumps = self.jumps + (left & ~resumed)
+        restarted = left & ~resumed
+        self.jumps = self.jumps + restarted
         present = _with_rows(self.trust_region, resumed, self.kept)
+        present.number = namespace(x).where(restarted, self.jumps, present.number)
         self.kept = _with_rows(self.kept, left & ~lower, self.trust_region)
         self.trust_region = present
+        return restarted
 
     def _set_proposed(self) -> None:
         if self.trust_region is None:
             self.proposed = self.downhill
         else:
-            sign = self.proposed_step.sign()
-            self.proposed = sign.where(sign != 0, self.downhill)
+            xp = namespace(self.x)
+            sign = xp.sign(self.proposed_step)
+            self.proposed = xp.where(sign == 0, self.downhill, sign)
 
 
-def _usable(v: Tensor) -> Tensor:
-    return v.abs() <= _LARGEST  # false for NaN
+def _usable(v: Array) -> Array:
+    return abs(v) <= _LARGEST  # false for NaN
 
 
-def _inward(x: Tensor) -> Tensor:
+def _inward(x: Array) -> Array:
     """A made-up gradient (batch, dim) that leads to the centre, too faint to count beside a real one."""
-    return _FAINT * torch.where(x == 0, 1.0, x)
+    return _FAINT * namespace(x).where(x == 0, 1.0, x)
 
 
-def _downhill(x: Tensor, g: Tensor, dx: Tensor) -> Tensor:
+def _downhill(x: Array, g: Array, dx: Array) -> Array:
     """Where the slope is zero straight on, at first inward."""
-    sign = -g.sign()
+    xp = namespace(x)
+    sign = -xp.sign(g)
     if sign.all():
         return sign
-    sign = torch.where(sign == 0, dx.sign(), sign)
-    return torch.where(sign == 0, torch.where(x > 0, -1.0, 1.0), sign)
+    sign = xp.where(sign == 0, xp.sign(dx), sign)
+    return xp.where(sign == 0, xp.where(x > 0, -1.0, 1.0), sign)
 
 
-def _with_rows(state: State, rows: Tensor, other: State) -> State:
+def _with_rows(state: State, rows: Array, other: State) -> State:
     """A copy of ``state`` with the ``rows`` (batch,) that are True from ``other``."""
     assert is_dataclass(state)
     assert not isinstance(state, type)
-    merged: dict[str, Any] = {}
-    for f in fields(state):
-        old, new = getattr(state, f.name), getattr(other, f.name)
-        if isinstance(old, Tensor):
-            merged[f.name] = torch.where(rows.view(-1, *(1,) * (old.ndim - 1)), new, old)
-        else:
-            merged[f.name] = _with_rows(old, rows, new)
-    return replace(state, **merged)
+    old, new = (vars(each) for each in (state, other))
+    parts = {name: _with_rows(part, rows, new[name]) for name, part in old.items() if is_dataclass(part)}
+    names = [name for name in old if name not in parts]
+    arrays = merged(rows, [new[name] for name in names], [old[name] for name in names])
+    return replace(state, **parts, **dict(zip(names, arrays, strict=True)))
 
 
-def _put(target: State, index: Tensor, source: State) -> None:
-    """Replaces rows of all tensors in ``target``, by new tensors: fields may share theirs."""
+def _put(target: State, index: Array, source: State) -> None:
+    """Replaces rows of all arrays in ``target``, by new arrays: fields may share theirs."""
     assert is_dataclass(target)
     for f in fields(target):
         old, new = getattr(target, f.name), getattr(source, f.name)
-        if isinstance(old, Tensor):
-            setattr(target, f.name, old.index_copy(0, index, new))
-        elif old is not None:
+        if is_dataclass(old):
             _put(old, index, new)
+        elif old is not None:
+            setattr(target, f.name, replaced(old, index, new))

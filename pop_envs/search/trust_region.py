@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
+from pop_envs.arrays import Array, merged, namespace
 from pop_envs.search.quasi_newton import QuasiNewton
 
 # All constants are chosen on validation functions, of the plain prior for the lowest value after 20 to 500 evaluations,
@@ -16,7 +14,7 @@ from pop_envs.search.quasi_newton import QuasiNewton
 # first Cauchy point: a coordinate of small slope gets as far as the others. Where there are better points already, a
 # descent had better stay in the basin that it was sent to: its step is as long, in the root mean square over
 # coordinates and half-widths of the box, along the steepest descent.
-_FAR, _NEAR = 0.5, 0.2
+_FAR, _NEAR = 0.25, 0.2
 # Other lengths are largest entries.
 _LONGEST = 1.0
 _GROW, _EXTRAPOLATE, _SHRINK = 3.0, 4.0, 0.5
@@ -42,31 +40,34 @@ class TrustRegion:
         extrapolation: Length of the next step where the function curved down along the last, else 0 (batch,).
         accepts: Points accepted since the start (batch,).
         rejects: Points rejected since the last one that was accepted (batch,).
+        number: How many descents there were before (batch,).
         curvature: The inverse Hessian's estimate.
     """
 
-    x: Tensor
-    y: Tensor
-    g: Tensor
-    proposal: Tensor
-    predicted_reduction: Tensor
-    outcome: Tensor
-    radius: Tensor
-    extrapolation: Tensor
-    accepts: Tensor
-    rejects: Tensor
+    x: Array
+    y: Array
+    g: Array
+    proposal: Array
+    predicted_reduction: Array
+    outcome: Array
+    radius: Array
+    extrapolation: Array
+    accepts: Array
+    rejects: Array
+    number: Array
     curvature: QuasiNewton
 
     @classmethod
-    def start(cls, x: Tensor, y: Tensor, g: Tensor, far: bool = True) -> TrustRegion:
+    def start(cls, x: Array, y: Array, g: Array, far: bool = True) -> TrustRegion:
         """Descents from ``x`` (batch, dim) with values (batch,) and gradients (batch, dim).
 
         Their first steps are long, or those of descents that are sent somewhere if not ``far``.
         """
-        zero = torch.zeros_like(y)
-        downhill = -g.sign()
-        step = _FAR * (downhill - x) * downhill.abs()  # none where the slope is 0
-        first_step = torch.linalg.vector_norm(step, dim=-1) if far else _near(g)
+        xp = namespace(x)
+        zero = xp.zeros(y.shape, y)
+        downhill = -xp.sign(g)
+        step = _FAR * (downhill - x) * abs(downhill)  # none where the slope is 0
+        first_step = xp.sqrt(xp.vecdot(step, step)) if far else _near(g)
         region = cls(
             x=x,
             y=y,
@@ -78,59 +79,90 @@ class TrustRegion:
             extrapolation=zero,
             accepts=zero,
             rejects=zero,
+            number=zero,
             curvature=QuasiNewton.start(g, first_step),
         )
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
 
-    def leads_to(self, x: Tensor) -> Tensor:
-        """Whether points (batch, dim) are near enough to the proposals to count as steps (batch,)."""
-        reach = _longest_entry(self.proposal - self.x)
-        return _longest_entry(x - self.proposal) <= 2 * reach + _WALL
+    def rescaled(self, center: Array, scale: Array) -> TrustRegion:
+        """The same descents seen from another box, with that centre (dim,) and half-widths (dim,) in this one."""
+        xp = namespace(self.x)
+        moved = replace(
+            self,
+            x=(self.x - center) / scale,
+            g=self.g * scale,
+            radius=xp.full(self.radius.shape, _LONGEST, self.radius),
+            extrapolation=xp.zeros(self.extrapolation.shape, self.extrapolation),
+            curvature=self.curvature.rescaled(scale),
+        )
+        moved._set_proposal(moved._quasi_newton_target())
+        return moved
 
-    def update(self, x: Tensor, y: Tensor, g: Tensor, valid: Tensor) -> None:
-        """Takes note of new points; shapes as in ``start``, and ``valid`` (batch,) where values mean something."""
-        restarted = ~self.leads_to(x)
-        y = y.masked_fill(~valid, torch.inf)
-        accepted = (y < self.y) | self.y.isinf()  # anything is better than an iterate without a value
+    def unrestricted_reduction(self) -> Array:
+        """Fall in value (batch,) that the slope predicts for the whole quasi-Newton step, however short the radius."""
+        xp, fixed = namespace(self.x), self._fixed()
+        step = xp.clip(self.x + self.curvature.direction(self.g, fixed), -1.0, 1.0) - self.x
+        return xp.vecdot(xp.where(fixed, 0.0, self.g), -step)
+
+    def leads_to(self, x: Array) -> Array:
+        """Whether points (batch, dim) are near enough to the proposals to count as steps (batch,)."""
+        longest_entry = namespace(x).longest_entry
+        reach = longest_entry(self.proposal - self.x)
+        return longest_entry(x - self.proposal) <= 2 * reach + _WALL
+
+    def update(self, x: Array, y: Array, g: Array, valid: Array, restarted: Array | None = None) -> None:
+        """Takes note of new points; shapes as in ``start``.
+
+        Args:
+            x: The points.
+            y: Their values.
+            g: Their gradients.
+            valid: Where (batch,) values mean something.
+            restarted: Where (batch,) the proposal does not lead to the point; found out if None.
+        """
+        xp = namespace(x)
+        restarted = ~self.leads_to(x) if restarted is None else restarted
+        y = xp.where(valid, y, math.inf)
+        accepted = (y < self.y) | (self.y == math.inf)  # anything is better than an iterate without a value
         s = x - self.x
         # A point that is rejected still teaches the curvature along the way to it.
-        z = (g - self.g).masked_fill((restarted | ~valid)[:, None], 0.0)
+        z = xp.where((restarted | ~valid)[:, None], 0.0, g - self.g)
         curves_up = self.curvature.update(s, z)
-        length = _longest_entry(s)
-        self.radius = torch.where(accepted, (_GROW * length).clamp(max=_LONGEST), _SHRINK * length)
-        self.extrapolation = (_EXTRAPOLATE * length).masked_fill(~accepted | curves_up, 0.0)
-        self.outcome = accepted.to(y.dtype)
-        self.accepts, self.rejects = self.accepts + self.outcome, (self.rejects + 1).masked_fill(accepted, 0.0)
+        length = xp.longest_entry(s)
+        self.radius = xp.where(accepted, xp.at_most(_GROW * length, _LONGEST), _SHRINK * length)
+        self.extrapolation = xp.where(~accepted | curves_up, 0.0, _EXTRAPOLATE * length)
+        self.outcome = xp.float64(accepted)
+        self.accepts, self.rejects = self.accepts + self.outcome, xp.where(accepted, 0.0, self.rejects + 1)
         if restarted.any():
             self.curvature.restart(restarted, g, _near(g))
-            self.radius = self.radius.masked_fill(restarted, _LONGEST)
-            self.extrapolation = self.extrapolation.masked_fill(restarted, 0.0)
-            self.outcome = self.outcome.masked_fill(restarted, -1.0)
-            self.accepts, self.rejects = (count.masked_fill(restarted, 0.0) for count in (self.accepts, self.rejects))
+            self.radius = xp.where(restarted, _LONGEST, self.radius)
+            self.extrapolation = xp.where(restarted, 0.0, self.extrapolation)
+            self.outcome = xp.where(restarted, -1.0, self.outcome)
+            self.accepts, self.rejects = (xp.where(restarted, 0.0, count) for count in (self.accepts, self.rejects))
         moved = accepted | restarted
-        self.y = torch.where(moved, y, self.y)
-        self.x = torch.where(moved[:, None], x, self.x)
-        self.g = torch.where(moved[:, None], g, self.g)
+        self.x, self.y, self.g = merged(moved, (x, y, g), (self.x, self.y, self.g))
         self._set_proposal(self._quasi_newton_target())
 
-    def _quasi_newton_target(self) -> Tensor:
-        fixed = (self.x.abs() >= 1 - _WALL) & (self.x * self.g < 0)  # downhill is out of the box
+    def _quasi_newton_target(self) -> Array:
+        xp = namespace(self.x)
+        fixed = self._fixed()
         step = self.curvature.direction(self.g, fixed)
-        natural = _longest_entry(step)
-        length = torch.minimum(torch.where(self.extrapolation > 0, self.extrapolation, natural), self.radius)
-        step = step * (length / natural.clamp(min=1e-300))[:, None]
-        return torch.where(fixed, self.x.sign(), self.x + step)
+        natural = xp.longest_entry(step)
+        length = xp.minimum(xp.where(self.extrapolation > 0, self.extrapolation, natural), self.radius)
+        step = step * (length / xp.at_least(natural, 1e-300))[:, None]
+        return xp.where(fixed, xp.sign(self.x), self.x + step)
 
-    def _set_proposal(self, target: Tensor) -> None:
-        self.proposal = target.clamp(-1, 1)
-        self.predicted_reduction = -torch.linalg.vecdot(self.g, self.proposal - self.x)
+    def _fixed(self) -> Array:
+        """Coordinates (batch, dim) at a wall, where downhill is out of the box."""
+        return (abs(self.x) >= 1 - _WALL) & (self.x * self.g < 0)
+
+    def _set_proposal(self, target: Array) -> None:
+        xp = namespace(target)
+        self.proposal = xp.clip(target, -1.0, 1.0)
+        self.predicted_reduction = xp.vecdot(self.g, self.x - self.proposal)
 
 
-def _longest_entry(v: Tensor) -> Tensor:
-    return v.abs().amax(-1)
-
-
-def _near(g: Tensor) -> Tensor:
+def _near(g: Array) -> Array:
     """Lengths (batch,) of the first steps of descents that are sent somewhere."""
-    return torch.full_like(g[:, 0], _NEAR * math.sqrt(g.shape[1]))
+    return namespace(g).full(g.shape[:1], _NEAR * math.sqrt(g.shape[1]), g)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TRUST_REGION
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -40,7 +42,7 @@ class PerCoordinateDistribution(ABC):
         """Outputs of the untrained head."""
 
     @abstractmethod
-    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+    def given(self, outputs: Array, proposed: Array) -> Self:
         """Sets the parameters.
 
         Args:
@@ -57,14 +59,14 @@ class PerCoordinateDistribution(ABC):
         """Entropy (batch,)."""
 
     @abstractmethod
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, generator: torch.Generator | None = None) -> Array:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
 
     @abstractmethod
-    def mode(self) -> Tensor:
+    def mode(self) -> Array:
         """The likeliest action (batch, dim), or near it."""
 
-    def get_actions(self, deterministic: bool = False, generator: torch.Generator | None = None) -> Tensor:
+    def get_actions(self, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The mode or a sample (batch, dim)."""
         return self.mode() if deterministic else self.sample(generator)
 
@@ -78,9 +80,9 @@ class GaussianDistribution(PerCoordinateDistribution):
     def _start(cls) -> list[float]:
         return [0.0, _unbounded(math.log(0.3))]
 
-    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+    def given(self, outputs: Array, proposed: Array) -> Self:
         """See ``PerCoordinateDistribution``; no proposed action is in it."""
-        self.mean, log_std = outputs.unbind(-1)
+        self.mean, log_std = namespace(outputs).unbind(outputs, -1)
         self.log_std = _bounded(log_std)
         return self
 
@@ -92,11 +94,12 @@ class GaussianDistribution(PerCoordinateDistribution):
         """Entropy (batch,)."""
         return _normal_entropy(self.log_std).sum(-1)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, generator: torch.Generator | None = None) -> Array:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
-        return self.mean + self.log_std.exp() * _noise(self.mean, generator)
+        xp = namespace(self.mean)
+        return self.mean + xp.exp(self.log_std) * xp.normal(self.mean, generator)
 
-    def mode(self) -> Tensor:
+    def mode(self) -> Array:
         """The mean (batch, dim)."""
         return self.mean
 
@@ -123,16 +126,17 @@ class MixtureDistribution(PerCoordinateDistribution):
         log_stds = [_unbounded(math.log(std)), _unbounded(math.log(jump_std))]
         return [5.0, 4.0, free, jump_free, *log_stds, math.log(0.1 / 0.9)]
 
-    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+    def given(self, outputs: Array, proposed: Array) -> Self:
         """See ``PerCoordinateDistribution``."""
         # Component 0 steps, component 1 jumps: (batch, dim, 2) each, and weights (batch, 2).
-        gates, free, log_stds, jump_logit = outputs.split([2, 2, 2, 1], -1)
-        gates = gates.sigmoid()
+        xp = namespace(outputs)
+        gates, free, log_stds = (outputs[..., i : i + 2] for i in (0, 2, 4))
+        gates = xp.sigmoid(gates)
         if not all(self.guided):
-            gates = gates * gates.new_tensor(self.guided)
-        self.means = torch.lerp(free, proposed.flip(-1), gates) if self.follows else free
+            gates = xp.where(xp.mask(self.guided, outputs), gates, 0.0)
+        self.means = xp.lerp(free, proposed[..., [1, 0]], gates) if self.follows else free
         self.log_stds = _bounded(log_stds)
-        self.jump_logit = jump_logit[..., 0].mean(-1)
+        self.jump_logit = xp.mean(outputs[..., 6], -1)
         return self
 
     @property
@@ -159,20 +163,20 @@ class MixtureDistribution(PerCoordinateDistribution):
         near = torch.logaddexp(log_weights, log_weights.flip(-1) - divergence)
         return (log_weights.exp() * (_normal_entropy(log_std).sum(-2) - near)).sum(-1)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, generator: torch.Generator | None = None) -> Array:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
-        weight = self.log_weights[..., 1].exp()
-        jumps = torch.rand(weight.shape, generator=generator, device=weight.device, dtype=weight.dtype) < weight
-        noise = _noise(self.means[..., 0], generator)
-        return self._component(self.means, jumps) + noise * self._component(self.log_stds, jumps).exp()
+        xp = namespace(self.means)
+        jumps = xp.uniform(self.jump_logit, generator) < xp.sigmoid(self.jump_logit)
+        noise = xp.normal(self.means[..., 0], generator)
+        return self._component(self.means, jumps) + noise * xp.exp(self._component(self.log_stds, jumps))
 
-    def mode(self) -> Tensor:
+    def mode(self) -> Array:
         """The mean (batch, dim) of the likelier component."""
         return self._component(self.means, self.jump_logit > 0)
 
     @staticmethod
-    def _component(pair: Tensor, jumps: Tensor) -> Tensor:
-        return torch.where(jumps[..., None], pair[..., 1], pair[..., 0])
+    def _component(pair: Array, jumps: Array) -> Array:
+        return namespace(pair).where(jumps[..., None], pair[..., 1], pair[..., 0])
 
 
 class UnguidedJumpsDistribution(MixtureDistribution):
@@ -208,20 +212,25 @@ class OptionsDistribution(PerCoordinateDistribution):
         log_std, logits = _unbounded(math.log(0.02)), [math.log(weight) for weight in (0.9, 0.03, 0.07)]
         return [4.0, 0.86, log_std, *logits, 5.0]
 
-    def given(self, outputs: Tensor, proposed: Tensor) -> Self:
+    def given(self, outputs: Array, proposed: Array) -> Self:
         """See ``PerCoordinateDistribution``."""
-        gate, free, log_std, logits, urge = outputs.split([1, 1, 1, 3, 1], -1)
-        surrogate, step, lowest, exhausted = proposed.unbind(-1)
-        logits = torch.cat([logits[..., :2], logits[..., 2:] + urge * exhausted[..., None]], -1)
-        self.mean = torch.lerp(free[..., 0], surrogate, gate[..., 0].sigmoid())
-        self.log_std = _bounded(log_std[..., 0])
-        self.step, self.lowest = step, lowest
-        step_weight, lowest_weight, self.jump_weight = logits.mean(-2).log_softmax(-1).unbind(-1)
-        self.same = (step == lowest).all(-1)
-        both = torch.logaddexp(step_weight, lowest_weight)
-        self.step_weight = torch.where(self.same, both, step_weight)
-        self.lowest_weight = torch.where(self.same, both, lowest_weight)
+        xp = namespace(outputs)
+        gate, free, log_std, step, lowest, jump, urge = xp.unbind(outputs, -1)
+        surrogate, self.step, self.lowest, exhausted = xp.unbind(proposed, -1)
+        self.mean = xp.lerp(free, surrogate, xp.sigmoid(gate))
+        self._raw_log_std = log_std
+        logits = xp.mean(xp.stack([step, lowest, jump + urge * exhausted]), -1)
+        step_weight, lowest_weight, self.jump_weight = xp.log_softmax(logits, 0)
+        self.same = (self.step == self.lowest).all(-1)
+        both = xp.logaddexp(step_weight, lowest_weight)
+        self.step_weight = xp.where(self.same, both, step_weight)
+        self.lowest_weight = xp.where(self.same, both, lowest_weight)
         return self
+
+    @cached_property
+    def log_std(self) -> Array:
+        """Logarithms of the jump's deviations (batch, dim); the mode does without."""
+        return _bounded(self._raw_log_std)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log-probabilities (batch,) of ``actions`` (batch, dim); see the class."""
@@ -235,37 +244,33 @@ class OptionsDistribution(PerCoordinateDistribution):
         apart = (-lowest.exp() * lowest).masked_fill(self.same, 0.0) - self.step_weight.exp() * self.step_weight
         return apart + jump.exp() * (_normal_entropy(self.log_std).sum(-1) - jump)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, generator: torch.Generator | None = None) -> Array:
         """Actions (batch, dim), drawn with ``generator`` or else PyTorch's global one."""
-        jump, step = self.jump_weight.exp(), self.step_weight.exp()
-        u = torch.rand(jump.shape, generator=generator, device=jump.device, dtype=jump.dtype)
-        noise = _noise(self.mean, generator)
-        return self._chosen(u < jump, u < jump + step, self.mean + self.log_std.exp() * noise)
+        xp = namespace(self.mean)
+        jump, step = xp.exp(self.jump_weight), xp.exp(self.step_weight)
+        u, noise = xp.uniform(jump, generator), xp.normal(self.mean, generator)
+        return self._chosen(u < jump, u < jump + step, self.mean + xp.exp(self.log_std) * noise)
 
-    def mode(self) -> Tensor:
+    def mode(self) -> Array:
         """The likeliest proposal, or the mean of jumps (batch, dim) where these are likelier."""
-        jumps = self.jump_weight > torch.maximum(self.step_weight, self.lowest_weight)
+        jumps = self.jump_weight > namespace(self.mean).maximum(self.step_weight, self.lowest_weight)
         return self._chosen(jumps, self.step_weight >= self.lowest_weight, self.mean)
 
-    def _chosen(self, jumps: Tensor, steps: Tensor, jump: Tensor) -> Tensor:
-        proposed = torch.where(steps[..., None], self.step, self.lowest)
-        return torch.where(jumps[..., None], jump, proposed)
+    def _chosen(self, jumps: Array, steps: Array, jump: Array) -> Array:
+        where = namespace(jump).where
+        return where(jumps[..., None], jump, where(steps[..., None], self.step, self.lowest))
 
 
-def _bounded(raw: Tensor) -> Tensor:
+def _bounded(raw: Array) -> Array:
     """A log-deviation between the bounds of ``_LOG_STD``, smoothly, so that no head gets stuck at them."""
     low, high = _LOG_STD
-    return low + (high - low) * raw.sigmoid()
+    return low + (high - low) * namespace(raw).sigmoid(raw)
 
 
 def _unbounded(log_std: float) -> float:
     """Inverse of ``_bounded``."""
     low, high = _LOG_STD
     return math.log((log_std - low) / (high - log_std))
-
-
-def _noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
 def _log_normal(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

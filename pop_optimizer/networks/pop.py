@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pop_envs.arrays import Array, namespace
 from pop_envs.checks import one_of
 from pop_optimizer.networks.distributions import DISTRIBUTIONS, PerCoordinateDistribution
 from pop_optimizer.networks.transformer import Cache, TrajectoryTransformer, last_hidden
@@ -62,7 +63,7 @@ class POPNetwork(nn.Module):
         """An empty cache for ``batch`` runs in ``dim`` dimensions, of at most ``length`` steps."""
         return Cache(self.transformer, batch, min(dim, COORDINATES), length)
 
-    def act(self, token: Tensor, cache: Cache) -> PerCoordinateDistribution:
+    def act(self, token: Array, cache: Cache) -> PerCoordinateDistribution:
         """Action distribution after the newest ``token`` (batch, dim, features)."""
         return self.distribution(self.transformer.step(_looked_at(token), cache), token)
 
@@ -81,11 +82,11 @@ class POPNetwork(nn.Module):
         token = tokens[torch.arange(len(tokens), device=tokens.device), length - 1]
         return self.distribution(last_hidden(self.transformer, _looked_at(tokens), length), token)
 
-    def distribution(self, h: Tensor, token: Tensor) -> PerCoordinateDistribution:
+    def distribution(self, h: Array, token: Array) -> PerCoordinateDistribution:
         """Action distribution at hidden states (batch, dim, width), after tokens (batch, dim, features)."""
         outputs, dim = self.action_net(h), token.shape[-2]
         if dim > COORDINATES:
-            middles = 2 * torch.arange(dim, device=token.device) + 1
+            middles = 2 * namespace(token).index(dim, token) + 1
             outputs = outputs[..., middles * COORDINATES // (2 * dim), :]
         return self._distribution().given(outputs, token[..., self._proposed])
 
@@ -95,9 +96,9 @@ class POPNetwork(nn.Module):
         return value.squeeze(-1).mean(-1)
 
 
-def _looked_at(tokens: Tensor) -> Tensor:
+def _looked_at(tokens: Array) -> Array:
     """Of tokens (..., dim, features) those of at most ``COORDINATES`` coordinates, evenly chosen."""
     dim = tokens.shape[-2]
     if dim <= COORDINATES:
         return tokens
-    return tokens[..., (2 * torch.arange(COORDINATES, device=tokens.device) + 1) * dim // (2 * COORDINATES), :]
+    return tokens[..., (2 * namespace(tokens).index(COORDINATES, tokens) + 1) * dim // (2 * COORDINATES), :]

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pop_envs.arrays import Array, namespace
+from pop_optimizer.networks.layers import attention, gelu
+
 
 class Cache:
     """Keys and values of the steps seen so far, so that a new step costs one row of attention.
@@ -26,9 +29,21 @@ class Cache:
         depth, heads, width = len(transformer.blocks), transformer.heads, transformer.width
         like = transformer.embed.weight
         shape = batch * dim, heads, min(length, transformer.window or length), width // heads
-        self.keys = [like.new_empty(shape) for _ in range(depth)]
-        self.values = [like.new_empty(shape) for _ in range(depth)]
+        empty = namespace(like).empty_float32
+        self.keys = [empty(shape, like) for _ in range(depth)]
+        self.values = [empty(shape, like) for _ in range(depth)]
         self.length = 0
+        self._window = transformer.window
+
+    def extend(self, length: int) -> None:
+        """Makes room for runs of ``length`` steps."""
+        more = min(length, self._window or length) - self.keys[0].shape[2]
+        if more > 0:
+            xp, (runs, heads, _, width) = namespace(self.keys[0]), self.keys[0].shape
+            room = xp.empty_float32((runs, heads, more, width), self.keys[0])
+            self.keys, self.values = (
+                [xp.concat([part, room], 2) for part in parts] for parts in (self.keys, self.values)
+            )
 
 
 class Block(nn.Module):
@@ -55,26 +70,26 @@ class Block(nn.Module):
         q, k, v = self._heads(h)
         return self._close(h, F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None))
 
-    def step(self, h: Tensor, keys: Tensor, values: Tensor, position: int) -> Tensor:
+    def step(self, h: Array, keys: Array, values: Array, position: int) -> Array:
         """The newest step (batch, dim, 1, width), given ``position`` earlier ones, the last in the cache."""
         at = position % keys.shape[2]
         q, keys[:, :, at : at + 1], values[:, :, at : at + 1] = self._heads(h)
         seen = slice(position + 1)
-        return self._close(h, F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen]))
+        return self._close(h, attention(q, keys[:, :, seen], values[:, :, seen]))
 
-    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, h: Array) -> tuple[Array, Array, Array]:
         # (batch, dim, steps, 3 * width) -> three of (batch * dim, heads, steps, width / heads)
-        qkv = self.qkv(self.norm1(h)).view(-1, h.shape[2], 3, self.heads, h.shape[3] // self.heads)
-        q, k, v = qkv.transpose(1, 3).unbind(2)
+        qkv = self.qkv(self.norm1(h)).reshape(-1, h.shape[2], 3, self.heads, h.shape[3] // self.heads)
+        q, k, v = namespace(h).unbind(qkv.swapaxes(1, 3), 2)
         return q, k, v
 
-    def _close(self, h: Tensor, attended: Tensor) -> Tensor:
-        h = h + self.out(attended.transpose(1, 2).flatten(2).view_as(h))
+    def _close(self, h: Array, attended: Array) -> Array:
+        h = h + self.out(attended.swapaxes(1, 2).reshape(h.shape))
         normed = self.norm2(h)
         up = self.up(normed)
         if self.mix is not None:
-            up = up + self.mix(normed.mean(1, keepdim=True))
-        return h + self.down(F.gelu(up, approximate="tanh"))
+            up = up + self.mix(namespace(h).mean(normed, 1)[:, None])
+        return h + self.down(gelu(up))
 
 
 class TrajectoryTransformer(nn.Module):
@@ -125,12 +140,12 @@ class TrajectoryTransformer(nn.Module):
             return None
         return torch.ones(steps, steps, dtype=torch.bool, device=device).tril().triu(1 - self.window)
 
-    def step(self, token: Tensor, cache: Cache) -> Tensor:
+    def step(self, token: Array, cache: Cache) -> Array:
         """The newest token (batch, dim, num_features) to its hidden state (batch, dim, width); extends ``cache``."""
         h = self.embed(token)[:, :, None]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            assert isinstance(block, Block)
-            h = block.step(h, keys, values, cache.length)
+            step: Any = block.step
+            h = step(h, keys, values, cache.length)
         cache.length += 1
         return self.norm(h)[:, :, 0]
 

@@ -60,12 +60,17 @@ def test_mean_and_deviation_are_a_gaussian_process_and_the_proposal_is_most_prob
 
 
 @pytest.mark.parametrize("dim", DIMS)
-def test_its_factor_is_that_of_the_covariances(dim):
+def test_what_is_whitened_is_the_inverse_cholesky_factor_times_covariances_values_ones_and_identity(dim):
     points, values = walk(dim)
     surrogate, seen = fitted(points, values), points.transpose(0, 1)
-    covariance = torch.eye(CAPACITY, dtype=torch.float64).repeat(30, 1, 1)
-    covariance[:, :13, :13] = kernel(seen, seen) + NOISE * torch.eye(13, dtype=torch.float64)
-    torch.testing.assert_close(surrogate.factor, torch.linalg.cholesky(covariance), rtol=0, atol=1e-12)
+    identity = torch.eye(13, dtype=torch.float64)
+    factor = torch.linalg.cholesky(kernel(seen, seen) + NOISE * identity)
+    offsets = (values - values[0]).T[..., None]
+    columns = [kernel(seen, surrogate.candidates), offsets, torch.ones_like(offsets), identity.expand(30, 13, 13)]
+    whitened = torch.linalg.solve_triangular(factor, torch.cat(columns, -1), upper=False)
+    expected = torch.zeros(30, CAPACITY, NUM_CANDIDATES + 2 + CAPACITY).double()
+    expected[:, :13, : whitened.shape[2]] = whitened
+    torch.testing.assert_close(surrogate.whitened, expected, rtol=0, atol=1e-9)
 
 
 def test_one_point_by_hand():
@@ -189,8 +194,7 @@ def test_what_is_seen_is_remembered_in_any_order():
 def kept(surrogate, row):
     """The points that a row keeps, and their values, less the first."""
     count = surrogate.count[row]
-    values = surrogate.factor[row] @ surrogate.whitened[row, :, -2]
-    return surrogate.seen[row, :count], values[:count]
+    return surrogate.seen[row, :count], surrogate.values[row, :count]
 
 
 def check_model(surrogate, atol=1e-8):
@@ -278,20 +282,21 @@ def test_while_it_is_not_full_its_capacity_changes_nothing():
             assert torch.equal(other.proposal, one.proposal)
             torch.testing.assert_close(other.mean, one.mean, rtol=0, atol=1e-12)
             torch.testing.assert_close(other.deviation, one.deviation, rtol=0, atol=1e-12)
-            torch.testing.assert_close(other.factor[:, :16, :16], one.factor, rtol=0, atol=1e-14)
+            columns = NUM_CANDIDATES + 2 + 16
+            torch.testing.assert_close(other.whitened[:, :16, :columns], one.whitened, rtol=0, atol=1e-12)
 
 
 def test_a_thousand_points_take_no_more_memory_than_its_capacity():
     points, values = walk(2, steps=1000, batch=2)
     surrogate = Surrogate.start(points[0], values[0], 32)
     sizes = {name: part.shape for name, part in vars(surrogate).items()}
-    held = surrogate.seen, surrogate.factor, surrogate.whitened
+    held = surrogate.points, surrogate.values, surrogate.whitened
     for x, y in zip(points[1:], values[1:], strict=True):
         surrogate.update(x, y)
         assert surrogate.count.max() <= 32
     assert {name: part.shape for name, part in vars(surrogate).items()} == sizes
-    assert held[0] is surrogate.seen
-    assert held[1] is surrogate.factor
+    assert held[0] is surrogate.points
+    assert held[1] is surrogate.values
     assert held[2] is surrogate.whitened
     check_model(surrogate)
     assert torch.equal(surrogate.low, values.amin(0) - values[0])
