@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
 from pop_envs.checks import positive_int
@@ -18,10 +18,9 @@ from pop_envs.lto.rewards import REWARDS
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import TASKS
 from pop_optimizer.checkpoint import WEIGHTS, read_weights, versions, write_weights
+from pop_optimizer.function import Function, Jacobian, Vector
 from pop_optimizer.networks.steps import StepNetwork
 from pop_optimizer.threads import one_thread
-
-Vector = NDArray[np.float64]
 
 FORMAT = 1
 POLICIES = Path(__file__).parent / "weights" / "lto"
@@ -89,7 +88,7 @@ def load_policy(path: Path | str) -> tuple[StepNetwork, LTOCard]:
 def predicted_step_descent(
     fun: Callable[..., Any],
     x0: ArrayLike,
-    jac: bool | Callable[..., ArrayLike] = True,
+    jac: Jacobian = None,
     budget: int = 40,
     policy: str | Path = "logistic",
     args: tuple[Any, ...] = (),
@@ -101,9 +100,9 @@ def predicted_step_descent(
         fun: The objective, ``fun(x, *args)`` with ``x`` (dim,); returns the value, or the value and the gradient
             (dim,) if ``jac`` is True.
         x0: Start (dim,); training's starts are standard normal.
-        jac: True, or a function for the gradient.
-        budget: Steps; each evaluates value and gradient once, as the start does. Training's runs have 40.
-        policy: Name of a policy that ships ("logistic", "robust", "network"), or a checkpoint's folder.
+        jac: True, a function for the gradient, or as ``minimize`` takes it for finite differences, which is None.
+        budget: Steps, each of which takes one value and gradient, as the start does. Training's runs have 40.
+        policy: Name of a policy that ships ("logistic", "robust", "network", "logistic_2d"), or a checkpoint's folder.
         args: Further arguments of ``fun`` and ``jac``.
         callback: Called with the newest point (dim,) after each step; may raise ``StopIteration``.
 
@@ -113,79 +112,71 @@ def predicted_step_descent(
         it is a success if the budget was spent, and the value fell and stayed finite.
 
     Raises:
+        TypeError: If ``fun`` returns no number.
         ValueError: If the policy is for another number of coordinates, or an argument does not fit.
         FileNotFoundError: If there is no such policy.
         CheckpointError: If the checkpoint cannot be used.
     """
     budget = positive_int("budget", budget)
-    folder = POLICIES / policy if isinstance(policy, str) and (POLICIES / policy).is_dir() else Path(policy)
-    if not (folder / WEIGHTS).is_file():
-        names = ", ".join(sorted(each.name for each in POLICIES.iterdir())) if POLICIES.is_dir() else "none"
-        raise FileNotFoundError(f"no policy {str(policy)!r}: expected a folder with {WEIGHTS}, or one of {names}")
-    network, card = _load(folder, (folder / WEIGHTS).stat().st_mtime_ns)
+    network, task, dim = _policy(policy)
     x = np.atleast_1d(np.array(x0, dtype=np.float64))
-    dim = card.policy["dim"]
     if x.shape != (dim,):
         raise ValueError(
             f"the policy {str(policy)!r} chooses steps of {dim} coordinates, got x0 of shape {x.shape}: take a policy "
-            f"that was trained in {x.size} dimensions, or train one (make train FAMILY=lto)"
+            "that was trained on as many, or train one (make train FAMILY=lto)"
         )
-    if jac is not True and not callable(jac):
-        raise ValueError(f"jac must be True, where fun returns its gradient too, or a function, got {jac!r}")
-
-    def evaluate(x: Vector) -> tuple[float, Vector]:
-        answer = fun(x.copy(), *args)
-        value, gradient = answer if jac is True else (answer, jac(x.copy(), *args))
-        gradient = np.array(gradient, dtype=np.float64)
-        if gradient.shape != (dim,):
-            raise ValueError(f"the gradient must have shape ({dim},), got {gradient.shape}")
-        return float(np.asarray(value).item()), gradient
-
-    def told(x: Vector) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        value, gradient = evaluate(x)
-        points.append(x)
-        values.append(value)
-        gradients.append(gradient)
-        return torch.from_numpy(x)[None], torch.tensor([value], dtype=torch.float64), torch.from_numpy(gradient)[None]
-
-    points: list[Vector] = []
-    values: list[float] = []
-    gradients: list[Vector] = []
-    search = card.task.make_search()
-    search.start(*told(x))
-    message = ""
+    function = Function(fun, jac, args, np.full(dim, -np.inf), np.full(dim, np.inf))
+    points, values, gradients = [x], *([each] for each in function(x))
+    search, message = task.make_search(), ""
+    search.start(*_tensors(x, values[-1], gradients[-1]))
     for _ in range(budget):
         if not np.isfinite(values[-1]):
             message = "The objective is not finite, and the policy knows no way back."
             break
         with torch.no_grad(), one_thread(1):
             x = search.propose(network(search.observe()).double())[0].numpy()
-        search.update(*told(x))
+        value, gradient = function(x)
+        search.update(*_tensors(x, value, gradient))
+        points.append(x)
+        values.append(value)
+        gradients.append(gradient)
         if callback is not None:
             try:
                 callback(x.copy())
             except StopIteration:
                 message = "The callback asked to stop."
                 break
-    found = np.where(np.isfinite(values), values, np.inf)
-    best = int(np.argmin(found))
-    success = not message and bool(found[best] < values[0])
-    if not message:
-        message = "The budget is spent." if success else "The value did not fall below the start's."
+    best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+    success = not message and values[best] < values[0]
     fields = {
         "x": points[best],
         "fun": values[best],
         "jac": gradients[best],
         "nit": len(values) - 1,
-        "nfev": len(values),
-        "njev": len(values),
+        "nfev": function.nfev,
+        "njev": function.njev,
         "success": success,
         "status": 0 if success else 1,
-        "message": message,
+        "message": message or ("The budget is spent." if success else "The value did not fall below the start's."),
         "x_iters": np.array(points),
         "func_vals": np.array(values),
     }
     return OptimizeResult(**fields)
+
+
+def _tensors(x: Vector, value: float, gradient: Vector) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(x)[None], torch.tensor([value], dtype=torch.float64), torch.from_numpy(gradient)[None]
+
+
+def _policy(policy: str | Path) -> tuple[StepNetwork, LTOTask, int]:
+    """The network of a name or a folder, its task, and its number of coordinates."""
+    shipped = POLICIES / policy
+    folder = shipped if isinstance(policy, str) and shipped.is_dir() else Path(policy)
+    if not (folder / WEIGHTS).is_file():
+        names = ", ".join(sorted(each.name for each in POLICIES.iterdir()))
+        raise FileNotFoundError(f"no policy {str(policy)!r}: expected a folder with {WEIGHTS}, or one of {names}")
+    network, card = _load(folder, (folder / WEIGHTS).stat().st_mtime_ns)
+    return network, card.task, card.policy["dim"]
 
 
 @lru_cache(maxsize=8)

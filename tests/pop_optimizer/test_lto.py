@@ -46,7 +46,7 @@ def loss(row=0):
 
 def test_it_takes_the_steps_of_its_policy(folder):
     fun, x0 = loss()
-    result = pop_optimizer.predicted_step_descent(fun, x0, budget=30, policy=folder)
+    result = pop_optimizer.predicted_step_descent(fun, x0, True, 30, policy=folder)
     x = x0
     for point, value in zip(result.x_iters, result.func_vals, strict=True):
         np.testing.assert_allclose(point, x, atol=2e-3)
@@ -63,11 +63,14 @@ def test_it_takes_the_steps_of_its_policy(folder):
 
 def test_a_gradient_of_its_own_and_arguments(folder):
     fun, x0 = loss()
-    plain = pop_optimizer.predicted_step_descent(fun, x0, budget=5, policy=folder)
+    plain = pop_optimizer.predicted_step_descent(fun, x0, True, 5, policy=folder)
     apart = pop_optimizer.predicted_step_descent(
         lambda x, a: fun(x)[0], x0, jac=lambda x, a: fun(x)[1], budget=5, policy=folder, args=(1,)
     )
     np.testing.assert_array_equal(plain.x_iters, apart.x_iters)
+    differences = pop_optimizer.predicted_step_descent(lambda x: fun(x)[0], x0, budget=5, policy=folder)
+    np.testing.assert_allclose(differences.x_iters, plain.x_iters, atol=1e-4)
+    assert differences.nfev == 6 * 5
 
 
 def test_callbacks_and_values_that_are_not_finite_end_it(folder):
@@ -75,31 +78,31 @@ def test_callbacks_and_values_that_are_not_finite_end_it(folder):
         raise StopIteration
 
     fun, x0 = loss()
-    result = pop_optimizer.predicted_step_descent(fun, x0, policy=folder, callback=stop)
+    result = pop_optimizer.predicted_step_descent(fun, x0, True, policy=folder, callback=stop)
     assert (result.nit, result.success, result.message) == (1, False, "The callback asked to stop.")
-    result = pop_optimizer.predicted_step_descent(lambda x: (np.nan, 0 * x), x0, policy=folder)
+    result = pop_optimizer.predicted_step_descent(lambda x: (np.nan, 0 * x), x0, True, policy=folder)
     assert (result.nit, result.success) == (0, False)
     assert "not finite" in result.message
 
 
 def test_other_dimensions_are_refused_by_name(folder):
     with pytest.raises(ValueError, match=r"chooses steps of 4 coordinates, got x0 of shape \(12,\)"):
-        pop_optimizer.predicted_step_descent(lambda x: (0.0, x), np.zeros(12), policy=folder)
+        pop_optimizer.predicted_step_descent(lambda x: (0.0, x), np.zeros(12), True, policy=folder)
 
 
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
         ({"policy": "linear"}, FileNotFoundError, "no policy 'linear': expected a folder with policy.safetensors"),
-        ({"jac": None}, ValueError, "jac must be True"),
+        ({"jac": 3}, ValueError, "jac must be True"),
         ({"budget": 0}, ValueError, "budget must be a positive integer"),
-        ({"fun": lambda x: (0.0, x[:2])}, ValueError, r"the gradient must have shape \(4,\), got \(2,\)"),
+        ({"fun": lambda x: (0.0, x[:2])}, ValueError, r"the gradient of fun must have shape \(4,\), got \(2,\)"),
     ],
 )
 def test_wrong_arguments_are_named(folder, wrong, error, message):
     fun, x0 = loss()
     with pytest.raises(error, match=message):
-        pop_optimizer.predicted_step_descent(**{"fun": fun, "x0": x0, "policy": folder, **wrong})
+        pop_optimizer.predicted_step_descent(**{"fun": fun, "x0": x0, "jac": True, "policy": folder, **wrong})
 
 
 def test_checkpoints_come_back_and_damage_is_seen(folder):
