@@ -126,9 +126,10 @@ def predicted_step_descent(
             "that was trained on as many, or train one (make train FAMILY=lto)"
         )
     function = Function(fun, jac, args, np.full(dim, -np.inf), np.full(dim, np.inf))
-    points, values, gradients = [x], *([each] for each in function(x))
+    value, gradient = function(x)
+    points, values, gradients = [x], [value], [gradient]
     search, message = task.make_search(), ""
-    search.start(*_tensors(x, values[-1], gradients[-1]))
+    search.start(*_tensors(x, value, gradient))
     for _ in range(budget):
         if not np.isfinite(values[-1]):
             message = "The objective is not finite, and the policy knows no way back."
