@@ -143,7 +143,7 @@ def momentum_runs(task: LTOTask, functions: Losses, x0: Tensor) -> tuple[Tensor,
     return torch.cat(observations), actions.float().clamp(-1, 1), settings[0]
 
 
-def clone(network: StepNetwork, observations: Tensor, actions: Tensor, epochs: int = 30) -> float:
+def clone(network: StepNetwork, observations: Tensor, actions: Tensor, epochs: int = 150) -> float:
     """Fits a network to actions (count, dim) by least squares; returns the loss of the last pass."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     for _ in range(epochs):
