@@ -95,7 +95,7 @@ def main() -> None:
     paths = tyro.cli(Paths, description=Paths.__doc__)
     with command(Console()):
         paths.out.parent.mkdir(parents=True, exist_ok=True)
-        draw(paths).savefig(paths.out, dpi=75)
+        draw(paths).savefig(paths.out, dpi=60)
 
 
 if __name__ == "__main__":
