@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -63,6 +63,25 @@ class FunctionBatch(Objective):
     @abstractmethod
     def put(self, index: Tensor, other: Self) -> None:
         """Replaces the functions at ``index`` (n,) by the n functions of ``other``."""
+
+
+class TensorFunctions(FunctionBatch):
+    """A dataclass whose tensors have one row for each function."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors().values())))
+
+    def rows(self, index: Tensor) -> Self:
+        """See ``FunctionBatch``."""
+        return replace(self, **{name: tensor[index] for name, tensor in self._tensors().items()})  # type: ignore[type-var]
+
+    def put(self, index: Tensor, other: Self) -> None:
+        """See ``FunctionBatch``."""
+        for name, tensor in self._tensors().items():
+            tensor[index] = getattr(other, name)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
 class Uniforms:
