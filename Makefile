@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PRESET ?= quick
 FAMILY ?= pop
+TASK ?= logistic
 ARGS ?=
 
 # What trains each family.
 TRAIN_pop = agents.train $(PRESET)
 TRAIN_rover-direction = agents.rover.train direction
 TRAIN_rover = agents.rover.train policy
+TRAIN_lto = agents.lto.train $(TASK)
 
 .DEFAULT_GOAL := help
 .PHONY: help train test benchmark ablations bench-speed docs check format lint type
@@ -22,8 +24,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover|...] [PRESET=quick|paper|full] [ARGS="--seed 1"]
-	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be pop, rover-direction or rover)) $(ARGS)
+train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover-direction|rover|lto] [PRESET=...|TASK=...] [ARGS=...]
+	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be pop, rover-direction, rover or lto)) $(ARGS)
 
 test: $(VENV)/installed  ## Runs the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(ARGS)

@@ -2,7 +2,7 @@
 
 from pop_envs.checks import require
 
-require("train", "stable_baselines3", "sb3_contrib", "matplotlib", "rich", "tyro")
+require("train", "stable_baselines3", "sb3_contrib", "matplotlib", "rich", "sklearn", "tyro")
 
 from agents.pop.episodic_ppo import EpisodicPPO  # noqa: E402
 from agents.pop.extractor import TrajectoryExtractor  # noqa: E402

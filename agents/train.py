@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,18 +22,17 @@ from agents.pop.episodic_ppo import EpisodicPPO
 from agents.pop.policy import TrajectoryPolicy
 from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
 from agents.training.command_line import command
-from agents.training.config import LAYOUT, PRESETS, TrainConfig
+from agents.training.config import PRESETS, TrainConfig
+from agents.training.folders import claim_folder
 from agents.training.validation import Score, ValidationSet
 from agents.vec_env import DrawnVecEnv
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.env import POPVectorEnv
 from pop_envs.pop.task import POPTask
 from pop_optimizer.ask_tell import POPPolicy
-from pop_optimizer.checkpoint import load_checkpoint, write_atomically
+from pop_optimizer.checkpoint import load_checkpoint
 
 Choice = TypeVar("Choice")
-
-CONFIG = "config.json"
 
 console = Console()
 
@@ -63,7 +60,7 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
             the folder cannot be used.
     """
     _check_device(config.device)
-    _check_folder(config)
+    claim_folder(config)
     # SB3 draws from the global generators, which are the caller's, as the number of threads is.
     threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
@@ -111,40 +108,6 @@ def _check_device(name: str) -> None:
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"--device must be one that PyTorch can use here, got {name!r} ({reason})") from error
-
-
-def _check_folder(config: TrainConfig) -> None:
-    if config.out.exists() and not config.out.is_dir():
-        raise ValueError(f"--out must be a folder, and {config.out} is a file")
-    state, kept = config.folder / STATE, config.folder / CONFIG
-    if state.exists() and not config.resume:
-        raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
-    if config.resume and not state.exists():
-        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
-    if config.resume:
-        before, now = _kept(kept), config.lasting()
-        if before.get("layout") != LAYOUT:
-            raise ValueError(
-                f"{config.folder} was made by an earlier version, whose state this one cannot go on from: its "
-                "checkpoint still runs; train anew with another --out or --seed"
-            )
-        changed = sorted(name for name in before | now if before.get(name) != now.get(name))
-        if changed:
-            raise ValueError(
-                f"{config.folder} was made with other settings of {', '.join(changed)}: resume with the same"
-            )
-    config.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(kept, json.dumps(config.lasting(), indent=2).encode())
-
-
-def _kept(path: Path) -> dict[str, Any]:
-    try:
-        kept = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): copy it again, or train anew in another --out") from error
-    if not isinstance(kept, dict):
-        raise ValueError(f"{path} holds no settings: copy it again, or train anew in another --out")
-    return kept
 
 
 def _command(config: TrainConfig) -> str:

@@ -7,15 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from benchmarks.plain.squares import SumOfSquares
 from pop_envs.objectives.base import Objective
+from pop_optimizer.classical import Array, BudgetExhausted, Evaluate
 
-Array = NDArray[np.float64]
-
-Evaluate = Callable[[Array], tuple[float, Array]]
-"""What a method sees of a function: a point (dim,) of the unit box -> its value and gradient (dim,)."""
+__all__ = ["Array", "BudgetExhausted", "Evaluate", "EvaluateResiduals", "Evaluator", "Observe", "values_only"]
 
 EvaluateResiduals = Callable[[Array], tuple[Array, Array]]
 """What a method for sums of squares sees: a point (dim,) -> residuals (m,) and their Jacobian (m, dim)."""
@@ -27,10 +25,6 @@ Observe = Callable[[float, Array], tuple[float, Array]]
 def values_only(evaluate: Evaluate) -> Callable[[Array], float]:
     """The function as methods take it that never look at a gradient."""
     return lambda x: evaluate(x)[0]
-
-
-class BudgetExhausted(Exception):  # noqa: N818 - the normal end of a run, not an error
-    """No evaluation is left. A method need not catch it: it ends the run."""
 
 
 class Evaluator:

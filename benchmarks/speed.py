@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -19,7 +21,10 @@ from stable_baselines3 import PPO
 
 import pop_optimizer
 from agents import EpisodicPPO, GymnasiumVecEnv, TrajectoryExtractor, TrajectoryPolicy
+from benchmarks import one_run
 from pop_envs import GPPrior, POPEnv, POPVectorEnv
+from pop_optimizer.ask_tell import run
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Speed:
         budget: Steps of an episode; each measurement takes one whole episode, with its restart.
         num_features: M of eq. 10.
         train_episodes: Functions of an update, where training is measured.
+        dims: Numbers of coordinates of ``minimize``.
+        long: Budget of a long run.
+        large_dims: Numbers of coordinates, against which the time is held.
+        figure: Where the time against them is drawn, if anywhere.
         rounds: Measurements, of which the fastest counts: what slows a round down is not ours.
     """
 
@@ -42,6 +51,10 @@ class Speed:
     budget: int = 50
     num_features: int = 96
     train_episodes: int = 32
+    dims: tuple[int, ...] = (2, 10)
+    long: int = 2000
+    large_dims: tuple[int, ...] = (10, 100, 1000, 10_000)
+    figure: Path | None = None
     rounds: int = 7
 
 
@@ -119,32 +132,67 @@ def training(speed: Speed) -> Table:
 
 
 def minimizing(speed: Speed) -> Table:
-    """Milliseconds that ``pop_optimizer.minimize`` takes for a step beyond the objective's own time."""
-    center = np.linspace(-0.3, 0.3, speed.dim)
-    own = 0.0
+    """Milliseconds of a step of ``pop_optimizer.minimize`` beyond the objective's own time, and a rival's."""
+    caption = f"beyond the objective, T = {speed.budget}, the policy that ships, best of {speed.rounds}"
+    table = Table("", "POP, ms a step", "SciPy's dual annealing", "ratio", title="minimize", caption=caption)
+    for dim in speed.dims:
+        jobs = {job.__name__: partial(job, dim, speed.budget) for job in (one_run.pop, one_run.dual_annealing)}
+        seconds = {name: min(job() for _ in range(speed.rounds)) for name, job in jobs.items()}
+        own, rival = (1e3 * each / speed.budget for each in seconds.values())
+        table.add_row(f"dim {dim}", f"{own:.2f}", f"{rival:.2f}", f"{own / rival:.2f}")
+    return table
 
-    def sphere(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        nonlocal own
-        start = time.perf_counter()
-        offset = x - center
-        result = float(offset @ offset), 2 * offset
-        own += time.perf_counter() - start
-        return result
 
-    milliseconds = float("inf")
-    for _ in range(speed.rounds):
-        own, start = 0.0, time.perf_counter()
-        pop_optimizer.minimize(sphere, bounds=[(-1, 1)] * speed.dim, jac=True, budget=speed.budget, seed=0)
-        milliseconds = min(milliseconds, 1e3 * (time.perf_counter() - start - own) / speed.budget)
-    table = Table(
-        "", "ms a step", title="minimize", caption=f"dim {speed.dim}, T = {speed.budget}, the policy that ships"
-    )
-    table.add_row("pop_optimizer.minimize", f"{milliseconds:.2f}")
+def long_run(speed: Speed) -> Table:
+    """The time of a step of a long run against a short one's, and the memory."""
+    short = min(one_run.pop(speed.dim, speed.budget) for _ in range(speed.rounds)) / speed.budget
+    found = one_run.footprint(speed.dim, speed.long)
+    step = min(one_run.pop(speed.dim, speed.long) for _ in range(2)) / speed.long
+    table = Table("ms a step", f"x T = {speed.budget}", "MB above import", title=f"minimize, T = {speed.long:,}")
+    table.add_row(f"{1e3 * step:.2f}", f"{step / short:.2f}", f"{found.above_import:.0f}")
+    return table
+
+
+def large_problems(speed: Speed) -> Table:
+    """Seconds of a run beyond the objective's own, and the memory of its process, against the dimension."""
+    table = Table("dim", "seconds", "peak MB", title=f"minimize, T = {speed.budget}, by dimension")
+    found = {dim: one_run.footprint(dim, speed.budget) for dim in speed.large_dims}
+    for dim, each in found.items():
+        table.add_row(f"{dim:,}", f"{each.seconds:.2f}", f"{each.peak:.0f}")
+    if speed.figure is not None:
+        draw_by_dimension({dim: each.seconds for dim, each in found.items()}, speed.figure)
+    return table
+
+
+def draw_by_dimension(seconds: Mapping[int, float], file: Path) -> None:
+    """Draws seconds against the dimension, beside a line of what is linear in it."""
+    dims = np.array(list(seconds))
+    figure = Figure((5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(dims, list(seconds.values()), "o-", label="beyond the objective")
+    axes.loglog(dims, max(seconds.values()) * dims / dims.max(), "--", color="0.6", label="linear in the dimension")
+    axes.set(xlabel="dimension", ylabel="seconds a run")
+    axes.legend()
+    figure.savefig(file, dpi=150)
+
+
+def batch(speed: Speed) -> Table:
+    """Seconds for a batch of problems by ask and tell, the objectives' time included."""
+    policy, _ = pop_optimizer.load_checkpoint(DEFAULT_CHECKPOINT)
+    functions = GPPrior(num_features=speed.num_features).sample(speed.num_envs, speed.dim, np.random.default_rng(0))
+    x = 2 * torch.rand(speed.num_envs, speed.dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 1
+    jobs = {
+        "functions alone": lambda: [functions.value_and_grad(x) for _ in range(speed.budget + 1)],
+        "ask and tell": lambda: run(policy, functions, x, speed.budget, deterministic=True),
+    }
+    table = Table("", "seconds", title="a batch", caption=_task(speed))
+    for name, seconds in _fastest(jobs, rounds=3).items():
+        table.add_row(name, f"{seconds:.2f}")
     return table
 
 
 # Each makes one table.
-SECTIONS: tuple[Callable[[Speed], Table], ...] = (environment, training, minimizing)
+SECTIONS: tuple[Callable[[Speed], Table], ...] = (environment, training, minimizing, long_run, large_problems, batch)
 
 
 def main() -> None:

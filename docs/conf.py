@@ -6,9 +6,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from pop_envs import POPEnv, RoverEnv
+from pop_envs import LearningToOptimizeEnv, POPEnv, RoverEnv
 
-SPECIFICATIONS = {"pop_v0": POPEnv, "rover_v0": RoverEnv}
+SPECIFICATIONS = {"pop_v0": POPEnv, "rover_v0": RoverEnv, "lto_v0": LearningToOptimizeEnv}
 """Environments whose docstrings, Markdown as Gymnasium's are, have a page of their own."""
 
 project = html_title = "POP"

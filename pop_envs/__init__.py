@@ -1,8 +1,16 @@
-"""Random functions to optimize, as Gymnasium environments. Importing it registers their ids."""
+"""Random functions to optimize, as Gymnasium environments. Importing it registers the suite's ids."""
 
+from pop_envs.lto.env import LearningToOptimizeEnv, LearningToOptimizeVectorEnv
+from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import BoxObjective, FunctionBatch, Objective, Prior
 from pop_envs.objectives.gp_prior import GPPrior, PriorFunctions, WidePrior
 from pop_envs.objectives.landscapes import LandscapePrior, Landscapes
+from pop_envs.objectives.learning_tasks import (
+    LearningTask,
+    LogisticRegression,
+    NetworkClassifier,
+    RobustRegression,
+)
 from pop_envs.objectives.plain_prior import PlainFunctions, PlainPrior
 from pop_envs.pop.env import POPEnv, POPVectorEnv
 from pop_envs.pop.task import POPTask
@@ -14,8 +22,14 @@ __all__ = [
     "BoxObjective",
     "FunctionBatch",
     "GPPrior",
+    "LTOTask",
     "LandscapePrior",
     "Landscapes",
+    "LearningTask",
+    "LearningToOptimizeEnv",
+    "LearningToOptimizeVectorEnv",
+    "LogisticRegression",
+    "NetworkClassifier",
     "Objective",
     "POPEnv",
     "POPTask",
@@ -24,6 +38,7 @@ __all__ = [
     "PlainPrior",
     "Prior",
     "PriorFunctions",
+    "RobustRegression",
     "RoverEnv",
     "RoverTask",
     "RoverVectorEnv",

@@ -7,6 +7,7 @@ takes 2 to 4 but large ones are faster, on a GPU too. What both call by one name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -16,8 +17,8 @@ import torch
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor; what takes several takes one kind, and returns it."""
 
-
 _SINGLE = torch.float32
+_distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _as(like: Array) -> dict[str, Any]:
@@ -31,9 +32,6 @@ def _unbind(x: Array, axis: int) -> list[Array]:
 
 def _squares(x: Array) -> Array:
     return np.vecdot(x, x)
-
-
-_distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 class _NumPy:
@@ -75,7 +73,6 @@ class _NumPy:
     float64 = staticmethod(lambda x: x.astype(np.float64))
     copy = staticmethod(np.copy)
     from_tensor = staticmethod(lambda x, like: x.numpy())
-    to_tensor = staticmethod(torch.from_numpy)
     as_like = staticmethod(lambda x, like: np.asarray(x, like.dtype))
 
 
@@ -118,13 +115,23 @@ class _Torch:
     float64 = staticmethod(lambda x: x.double())
     copy = staticmethod(torch.clone)
     from_tensor = staticmethod(lambda x, like: x.to(like.device))
-    to_tensor = staticmethod(lambda x: x)
     as_like = staticmethod(torch.Tensor.to)
 
 
 def namespace(x: Array) -> Any:
     """The functions for arrays of the kind of ``x``; arrays that they make are float64 unless their names tell."""
     return _NumPy if isinstance(x, np.ndarray) else _Torch
+
+
+def merged(rows: Array, new: Sequence[Array], old: Sequence[Array]) -> Sequence[Array]:
+    """Of arrays (batch, ...) the ``new`` where ``rows`` (batch,) are True, and else the ``old``."""
+    if isinstance(rows, np.ndarray):  # quick where it is all or none, as in a single run
+        if rows.all():
+            return new
+        if not rows.any():
+            return old
+    where = namespace(rows).where
+    return [where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b) for a, b in zip(new, old, strict=True)]
 
 
 def replaced(x: Array, rows: Array, new: Array) -> Array:

@@ -11,10 +11,15 @@ from pop_envs.pop.env import POPEnv, POPVectorEnv
 
 
 def register_all() -> None:
-    """Registers ``POP-v0``, ``VLSE/Ackley-v0`` and its kin, and ``RoverDescent-v0``."""
+    """Registers ``POP-v0``, ``RoverDescent-v0``, ``LearningToOptimize-v0``, and ``VLSE/Ackley-v0`` and its kin."""
     gymnasium.register("POP-v0", "pop_envs.pop.env:POPEnv", vector_entry_point="pop_envs.pop.env:POPVectorEnv")
     gymnasium.register(
         "RoverDescent-v0", "pop_envs.rover.env:RoverEnv", vector_entry_point="pop_envs.rover.env:RoverVectorEnv"
+    )
+    gymnasium.register(
+        "LearningToOptimize-v0",
+        "pop_envs.lto.env:LearningToOptimizeEnv",
+        vector_entry_point="pop_envs.lto.env:LearningToOptimizeVectorEnv",
     )
     for name in vlse.names():
         gymnasium.register(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +120,16 @@ def draw_values(ax: Axes, values: Array, minimum: float = np.nan, budget: int | 
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0, frameon=False, fontsize="small")
 
 
+@contextmanager
+def restored(axes: Iterable[Axes]) -> Iterator[None]:
+    """Removes at its end what was drawn in it: a landscape need not be drawn again for each frame."""
+    background = [(ax, set(ax.get_children())) for ax in axes]
+    yield
+    for ax, kept in background:
+        for artist in set(ax.get_children()) - kept:
+            artist.remove()
+
+
 class EpisodePainter:
     """The frames of one episode after the other: landscape and path (up to 2-D), and the values.
 
@@ -156,18 +168,14 @@ class EpisodePainter:
             self._figure = self._new_figure()
         *land, curve = self._figure.axes
         xs, values = np.stack(self.xs), np.asarray(self.values)
-        background = [(ax, set(ax.get_children())) for ax in land]
-        for ax in land:
-            draw_path(ax, self.objective, xs, values, self.budget)
-            self.draw_over(ax)
         curve.clear()
         draw_values(curve, values, self.minimum, self.budget)
         self._figure.suptitle(f"step {len(values) - 1} of {self.budget}     best {values.min():.6g}", fontsize="medium")
-        picture = _pixels(self._figure)
-        for ax, kept in background:
-            for artist in set(ax.get_children()) - kept:
-                artist.remove()
-        return picture
+        with restored(land):
+            for ax in land:
+                draw_path(ax, self.objective, xs, values, self.budget)
+                self.draw_over(ax)
+            return _pixels(self._figure)
 
     def draw_land(self, ax: Axes) -> None:
         """Draws what is behind the path."""

@@ -1,7 +1,12 @@
-"""Trained optimizers for people who never train: ``minimize``, and ``pop`` as a method of SciPy's own ``minimize``."""
+"""Trained optimizers for people who never train.
+
+``minimize`` is POP's, and ``pop`` the same as a method of SciPy's own ``minimize``; ``predicted_step_descent`` is
+Learning to Optimize's.
+"""
 
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import Card, CheckpointError, load_checkpoint
+from pop_optimizer.lto import predicted_step_descent
 from pop_optimizer.minimize import minimize, pop
 from pop_optimizer.minimize_batch import minimize_batch
 from pop_optimizer.optimizer import Optimizer
@@ -22,5 +27,6 @@ __all__ = [
     "minimize",
     "minimize_batch",
     "pop",
+    "predicted_step_descent",
     "rover_descent",
 ]

@@ -50,7 +50,7 @@ def differences(
         above, below = upper - x, x - lower
         unit = np.minimum(np.maximum(np.abs(x), 1.0), upper / 2 - lower / 2)
         # No less than what rounding would swallow.
-        steps = np.maximum(eps ** _POWERS[scheme] * unit, 16 * np.spacing(np.abs(x)))
+        steps = np.maximum(eps ** _POWERS[scheme] * unit, 16 * EPS * np.abs(x)).clip(5e-324)
 
     def secant(i: int, h: Array) -> tuple[Array, Array]:
         """Steps of ``h`` (...,) along a coordinate as they are rounded, and the slopes of the secants."""

@@ -14,6 +14,7 @@ from pop_optimizer.differences import EPS, SCHEMES, differences, evaluations
 
 Vector = NDArray[np.float64]
 _REAL = "biufO"  # NumPy's kinds of what may be real numbers
+_LARGEST = np.finfo(np.float64).max
 
 Jacobian = bool | str | Callable[..., Any] | None
 
@@ -42,7 +43,7 @@ class Function:
         self, fun: Callable[..., Any], jac: Jacobian, args: tuple[Any, ...], lower: Vector, upper: Vector
     ) -> None:
         self._fun, self._args = callable_fun(fun), args if isinstance(args, tuple) else (args,)
-        self._lower, self._upper = lower, upper
+        self._lower, self._upper = lower.clip(-_LARGEST, None), upper.clip(None, _LARGEST)  # no step is infinite
         self._jac = checked_jac(jac)
         self.nfev = self.njev = 0
 
@@ -120,24 +121,24 @@ def pair(answer: Any) -> tuple[Any, Any]:
     raise TypeError(f"with jac=True, fun must return a pair (value, gradient), got {_shown(answer)}")
 
 
-def number(answer: Any, who: str = "fun") -> float:
+def number(answer: Any, who: str = "fun must return") -> float:
     """What a function returned, as a float: NumPy's, PyTorch's and JAX's scalars and arrays of one element are taken.
 
     Raises:
         TypeError: If it is no real number.
     """
     if isinstance(answer, tuple | list):
-        hint = "; for a pair of value and gradient give jac=True"
-        raise TypeError(f"{who} must return a number, got {_shown(answer)}{hint}")
-    array = array_of(answer)
-    if array.size != 1 or array.dtype.kind not in _REAL:
-        raise TypeError(f"{who} must return a real number, got {_shown(answer)}")
+        raise TypeError(f"{who} a number, got {_shown(answer)}; for a pair of value and gradient give jac=True")
     try:
-        return float(array.item())
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{who} must return a real number, got {_shown(answer)}") from error
+        array = array_of(answer)
+        if array.dtype.kind in _REAL and array.size == 1:
+            return float(array.item())
     except OverflowError:  # an integer beyond all floats
-        return math.copysign(math.inf, array.item())
+        return math.inf if array.item() > 0 else -math.inf
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{who} a number, got {_shown(answer)}") from error
+    shape = f" of shape {array.shape}" if array.size != 1 else ""
+    raise TypeError(f"{who} a real number, got {_shown(answer)}{shape}")
 
 
 def gradient(answer: Any, shape: tuple[int, ...], who: str) -> Vector:
@@ -158,14 +159,9 @@ def reals(answer: Any, shape: tuple[int, ...], who: str, *, scalar_too: bool = F
         ValueError: If it has another shape.
     """
     try:
-        array = array_of(answer)
-        if array.dtype.kind not in _REAL:
-            raise TypeError(f"{array.dtype} is none")
-        if array.dtype.kind == "O":  # where NumPy would make NaN of None
-            array = np.array([float(entry) for entry in array.ravel().tolist()]).reshape(array.shape)
-        array = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{who} must return real numbers, got {_shown(answer)}: {error}") from error
+        array = real_numbers(answer)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{who} must be an array of real numbers, got {_shown(answer)}: {error}") from error
     if array.shape != shape and not (scalar_too and array.size == 1):
         raise ValueError(f"{who} must have shape {shape}, got {array.shape}")
     return array.reshape(shape)
@@ -186,12 +182,32 @@ def complexes(answer: Any, shape: tuple[int, ...]) -> NDArray[np.complex128]:
     return np.array(array, dtype=np.complex128).reshape(shape)
 
 
+def real_numbers(answer: Any) -> NDArray[np.float64]:
+    """An array of its own.
+
+    Raises:
+        OverflowError, RuntimeError, TypeError, ValueError: If it is not made of real numbers.
+    """
+    array = array_of(answer)
+    if array.dtype.kind not in _REAL:
+        raise TypeError(f"its entries are {array.dtype}")
+    if array.dtype.kind == "O" and any(entry is None for entry in array.flat):  # which NumPy would make NaN
+        raise TypeError("None among them")
+    with np.errstate(all="ignore"):  # in more than double precision
+        return np.array(array, dtype=np.float64)
+
+
 def array_of(answer: Any) -> NDArray[Any]:
-    """NumPy's array of what may be one of PyTorch's, with a graph behind it and on another device, or of JAX's."""
+    """NumPy's array of what may be one of PyTorch's, with a graph behind it and on another device, or of JAX's.
+
+    Entries that are masked are NaN.
+    """
     if isinstance(answer, torch.Tensor):
         answer = answer.detach().cpu()
         answer = answer.float() if answer.dtype is torch.bfloat16 else answer
-        return answer.resolve_conj().numpy()
+        return answer.resolve_conj().resolve_neg().numpy()
+    if np.ma.is_masked(answer):
+        return np.where(answer.mask, np.nan, answer.data)
     return np.asarray(answer)
 
 

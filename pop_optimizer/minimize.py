@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import ArrayLike
-from scipy.optimize import OptimizeResult, OptimizeWarning
+from scipy.optimize import Bounds, OptimizeResult, OptimizeWarning
 
 from pop_envs.checks import positive_int
-from pop_optimizer.convergence import FTOL
+from pop_optimizer.convergence import FTOL, real_number, tolerance
 from pop_optimizer.function import Function, Jacobian
 from pop_optimizer.optimizer import Optimizer, Seed
 from pop_optimizer.space import BoundsLike, Space
@@ -68,7 +69,7 @@ def minimize(
         stop: ``"converged"`` to stop as soon as the best point meets a criterion of a minimum.
         target: To stop as soon as a value is no higher.
         ftol: Criterion of a minimum: the fall predicted for the next step is no more, relative to the value, or, for
-            values within one of zero, to one or to the fall from the start, whichever is less. SciPy's L-BFGS-B's.
+            values within one of zero, to one or to the range of the values seen, whichever is less. SciPy's L-BFGS-B's.
         gtol: Another, if given: no entry of the projected gradient is larger.
         region: Half-width of the region around ``x0`` that is searched where there are no bounds, for each variable or
             one for all; the larger of the start's coordinate and 1 if None. It moves and grows when the best
@@ -96,14 +97,16 @@ def minimize(
     """
     if rng is not None and seed is not None:
         raise TypeError("rng and seed are two names of one argument: give one of them")
-    if stop not in (None, "converged"):
+    if not (stop is None or (isinstance(stop, str) and stop == "converged")):
         raise ValueError(f'stop must be "converged" or None, got {stop!r}')
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function, got {callback!r}")
+    if target is not None:
+        target = real_number("target", target)
     space = Space(bounds, x0, region)
     function = Function(fun, jac, args, space.lower, space.upper)
     optimizer = Optimizer(
-        bounds,
+        Bounds(space.lower, space.upper),  # for bounds may be an iterator
         x0,
         budget=steps_of(function.price, budget, maxiter, maxfev),
         region=region,
@@ -120,17 +123,18 @@ def minimize(
             optimizer.tell(x, *function(x))
             if callback is not None and optimizer.steps and not _goes_on(callback, optimizer, function):
                 end = {"success": False, "status": _STOPPED, "message": "`callback` raised `StopIteration`."}
-            elif target is not None and optimizer.fun <= target:
+            elif target is not None and math.isfinite(optimizer.fun) and optimizer.fun <= target:
                 end = {"success": True, "status": 0, "message": f"The target of {target:g} is reached."}
             elif stop == "converged" and optimizer.converged:
                 break
+        result = _counted(optimizer, function)
+        result.update(end)
     except BaseException as error:
         with suppress(Exception):  # whatever kind of exception it is
-            error.result = _counted(optimizer, function)  # type: ignore[attr-defined]
-            error.add_note(f"{optimizer.steps + 1} points were evaluated before: this exception's `result` has them.")
+            result = _counted(optimizer, function)
+            error.add_note(f"{len(result.func_vals)} points were evaluated before: this exception's `result` has them.")
+            error.result = result  # type: ignore[attr-defined]
         raise
-    result = _counted(optimizer, function)
-    result.update(end)
     if disp:
         print(f"{result.message}\n  fun: {result.fun:g}, nit: {result.nit}, nfev: {result.nfev}, njev: {result.njev}")
     return result
@@ -149,6 +153,7 @@ def pop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), **op
         raise ValueError("POP minimizes in bounds: other constraints are not supported; penalize them in fun")
     tol = options.pop("tol", None)
     if tol is not None:
+        tol = tolerance("tol", tol)
         options = {"ftol": tol, "gtol": tol} | options
     for unused in ("hess", "hessp"):
         if options.pop(unused, None) is not None:

@@ -98,11 +98,12 @@ def minimize_batch(
     x_iters, func_vals = np.stack(points, 1), np.stack(values, 1)
     finite = np.isfinite(func_vals)
     rows, best = np.arange(len(start)), np.where(finite, func_vals, np.inf).argmin(1)
-    x, value, first = x_iters[rows, best], func_vals[rows, best], func_vals[rows, finite.argmax(1)]
+    x, value = x_iters[rows, best], func_vals[rows, best]
+    highest = np.where(finite, func_vals, -np.inf).max(1)
     descent = run.search.trajectory.lowest
     success = finite.any(1) & (projected_gradient(x, best_g, lower, upper) == 0)
     if descent is not None:
-        success |= finite.any(1) & negligible(descent.unrestricted_reduction().numpy(), value, first, ftol)
+        success |= finite.any(1) & negligible(descent.unrestricted_reduction().numpy(), value, highest, ftol)
     fields = {
         "message": f"The budget is spent; {success.sum()} of {len(start)} best points are local minima.",
         "success": success,
@@ -211,7 +212,7 @@ def _bounds(bounds: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     if wrong.any():
         i, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"bounds must be finite with lower <= upper, got ({lower[i, j]}, {upper[i, j]}) in row {i}, variable {j}: what "
-            "has no bounds is for minimize, one by one"
+            f"bounds must be finite with lower <= upper, got ({lower[i, j]}, {upper[i, j]}) in row {i}, variable {j}: "
+            "what has no bounds is for minimize, one by one"
         )
     return lower, upper

@@ -18,12 +18,15 @@ from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.ask_tell import POPPolicy, Run
 from pop_optimizer.checkpoint import WEIGHTS, load_checkpoint
 from pop_optimizer.convergence import FTOL, negligible, projected_gradient, tolerance
-from pop_optimizer.function import Vector, gradient, number
+from pop_optimizer.function import Vector, gradient, number, real_numbers
 from pop_optimizer.space import BoundsLike, Space
 
 Seed = int | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "pop"
+# Functions of values with exponents, to base 2, further from 0 are scaled to half of that, for products of slopes must
+# neither overflow nor vanish.
+_EXPONENTS = 300
 _SAME = 1e-3  # of the half-widths: points so near each other in all variables count as one minimum
 CONVERGED, IMPROVING, NOT_FINITE, STALLED = range(4)
 
@@ -88,6 +91,7 @@ class Optimizer:
         self._values: list[float] = []
         self._descents: list[int] = []
         self._best, self._best_gradient = 0, np.full(self.space.dim, np.nan)
+        self._exponent = 0  # the search sees values divided by 2 ** _exponent
         # The number that the present box's first descent has, and what comes before the numbers of its others.
         self._first_descent = self._descents_before = 0
 
@@ -158,13 +162,23 @@ class Optimizer:
             ValueError: If shapes do not fit, or a point is not within the bounds.
             RuntimeError: If the budget is spent.
         """
-        points, dim = np.array(x, dtype=np.float64), self.space.dim
+        try:
+            points, dim = real_numbers(x), self.space.dim
+        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+            raise TypeError(f"x must be real numbers, got {x!r}: {error}") from error
         values, gradients = ([value], [gradient]) if points.ndim < 2 else (value, gradient)
         points = points.reshape(1, -1) if points.ndim < 2 else points
         if points.ndim != 2 or points.shape[1] != dim:
-            raise ValueError(f"x must have shape ({dim},) or (n, {dim}), got {np.shape(x)}")
+            raise ValueError(f"x must have shape ({dim},) or (n, {dim}), got {points.shape}")
         answers = _listed("value", values, len(points)), _listed("gradient", gradients, len(points))
-        told = [(x, number(y, "value"), _gradient(g, x.shape)) for x, y, g in zip(points, *answers, strict=True)]
+        told = [
+            (x, number(y, "value must be"), _gradient(g, x.shape)) for x, y, g in zip(points, *answers, strict=True)
+        ]
+        left = (self._budget if len(self.space.free) else 0) + 1 - len(self._points)
+        if len(told) > left:
+            raise RuntimeError(
+                f"the budget of {self._budget} steps leaves room for {left} points, got {len(told)}: raise `budget`"
+            )
         for point, _, _ in told:
             if not ((self.space.lower <= point) & (point <= self.space.upper)).all():
                 raise ValueError(f"x must lie in the bounds, got {point}")
@@ -176,7 +190,7 @@ class Optimizer:
 
         ``success`` means that the best point is a local minimum as far as its descent can tell: the fall predicted for
         its next whole quasi-Newton step is at most ``ftol`` of the value (or, for values within one of zero, of one or
-        of the fall from the start to the best, whichever is less). Or, where ``gtol`` is given, that no entry of the
+        of the range of the values seen, whichever is less). Or, where ``gtol`` is given, that no entry of the
         projected gradient is larger. Else ``status`` and ``message`` tell what is the matter: 1, still improving; 3,
         stalled, as at a kink, in noise, or with wrong gradients; 2, no value was finite.
 
@@ -184,7 +198,8 @@ class Optimizer:
         path, ``descents`` is the number of descents that were begun, and ``descents_to_best`` how many of them came to
         the best point, to a thousandth of the box.
         """
-        values, evaluations = np.array(self._values), len(self._values)
+        evaluations = min(len(self._points), len(self._values))  # which differ if a signal came between
+        values = np.array(self._values[:evaluations])
         lowest = self._lowest_of_descents()
         near = [p for p in lowest.values() if self._same(self._points[p], self.x)]
         status, message = self._verdict(values)
@@ -200,25 +215,25 @@ class Optimizer:
             "njev": evaluations,
             "descents": len(lowest),
             "descents_to_best": len(near),
-            "x_iters": np.array(self._points).reshape(-1, self.space.dim),
+            "x_iters": np.array(self._points[:evaluations]).reshape(-1, self.space.dim),
             "func_vals": values,
         }
         return OptimizeResult(**fields)
 
     def _tell(self, x: Vector, y: float, g: Vector) -> None:
-        if self.done:
-            raise RuntimeError(f"the budget of {self._budget} steps is spent: raise `budget` to go on")
-        first = not self._points
+        first, seen = not self._points, math.isfinite(self.fun)
+        improved = first or (math.isfinite(y) and not (seen and self.fun <= y))
         self._points.append(x.copy())
         self._values.append(y)
-        improved = first or (math.isfinite(y) and not (math.isfinite(self.fun) and self.fun <= y))
         if improved:
-            self._best, self._best_gradient = len(self._points) - 1, g.copy()
+            self._best, self._best_gradient = len(self._values) - 1, g.copy()
         asked, self._asked = self._asked, None
         if not len(self.space.free):
             self._descents.append(0)
             return
+        exponent = self._exponent_at(y, g, not seen) if improved and math.isfinite(y) else self._exponent
         if first:
+            self._exponent = exponent
             self._start(x, y, g, self._budget)
         else:
             assert self._run is not None
@@ -227,24 +242,41 @@ class Optimizer:
             self._run.tell(*self._seen(y, g), self._unit(x) if elsewhere else None)
         self._descents.append(self._number_of_descent())
         steps = self._budget - len(self._points) + 1
-        if improved and steps and (pressed := self.space.presses(x, g)).any():
-            self._move(x, y, g, steps, pressed)
+        if improved and steps:
+            pressed = self.space.presses(x, g)
+            if pressed.any() or exponent != self._exponent:
+                self._move(x, y, g, steps, pressed, exponent)
 
     def _start(self, x: Vector, y: float, g: Vector, steps: int, descent: TrustRegion | None = None) -> None:
         self._run = self._policy.start(
             self._unit(x), *self._seen(y, g), steps, self._deterministic, self._generator, descent
         )
 
-    def _move(self, x: Vector, y: float, g: Vector, steps: int, pressed: NDArray[np.bool_]) -> None:
-        """Goes on in a region around ``x``, where it is at an edge that is no bound."""
+    def _move(self, x: Vector, y: float, g: Vector, steps: int, pressed: NDArray[np.bool_], exponent: int) -> None:
+        """Goes on in a region around ``x``, where it is at an edge that is no bound, or with values scaled anew."""
         assert self._run is not None
         here, descent = self._unit(x), self._run.search.trajectory.trust_region
         self._first_descent, self._descents_before = self._descents[-1], max(self._descents)
         frame = self.space.grow(x, pressed)
         if descent is not None:
-            at_x = bool((descent.x == here).all())
+            at_x = bool((descent.x == here).all()) and exponent == self._exponent
             descent = replace(descent.rescaled(*frame), number=np.zeros(1)) if at_x else None
+        self._exponent = exponent
         self._start(x, y, g, steps, descent)
+
+    def _exponent_at(self, y: float, g: Vector, first: bool) -> int:
+        """The exponent by which the search needs a new best value and its slopes scaled, mostly that it has.
+
+        What falls from the first value on towards zero needs no other, unless that was one of the large ones.
+        """
+        with np.errstate(all="ignore"):
+            sizes = np.abs(np.append(g[self.space.free] * self.space.box.half_width, y))
+        size = sizes[np.isfinite(sizes)].max()
+        exponent = math.frexp(size)[1]
+        above = exponent - self._exponent
+        needed = above > _EXPONENTS or (-above > _EXPONENTS and (first or self._exponent > 0))
+        half = _EXPONENTS // 2
+        return exponent - min(max(exponent, -half), half) if needed and size > 0 else self._exponent
 
     def _unit(self, x: Vector) -> Vector:
         """A point as the search sees it (1, n)."""
@@ -252,9 +284,9 @@ class Optimizer:
 
     def _seen(self, y: float, g: Vector) -> tuple[Vector, Vector]:
         """Value (1,) and gradient (1, n) as the search sees them."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            slope = g[self.space.free] * self.space.box.half_width
-        return np.array([y]), slope[None]
+        with np.errstate(all="ignore"):
+            slope = np.ldexp(g[self.space.free], -self._exponent) * self.space.box.half_width
+            return np.ldexp([y], -self._exponent), slope[None]
 
     def _number_of_descent(self) -> int:
         assert self._run is not None
@@ -265,7 +297,7 @@ class Optimizer:
     def _lowest_of_descents(self) -> dict[int, int]:
         """Of each descent the index of its lowest point."""
         lowest: dict[int, int] = {}
-        for i, (descent, value) in enumerate(zip(self._descents, self._values, strict=True)):
+        for i, (descent, value) in enumerate(zip(self._descents, self._values, strict=False)):
             if math.isfinite(value) and (descent not in lowest or value < self._values[lowest[descent]]):
                 lowest[descent] = i
         return lowest
@@ -273,7 +305,7 @@ class Optimizer:
     def _same(self, one: Vector, other: Vector) -> bool:
         if not len(self.space.free):
             return True
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             apart = np.abs(one - other)[self.space.free] / self.space.box.half_width
         return bool((apart <= _SAME).all())
 
@@ -283,6 +315,9 @@ class Optimizer:
             return None
         if not len(self.space.free):
             return "all variables are fixed"
+        slopes = self._best_gradient[self.space.free]
+        if not np.isfinite(slopes).all() or self.space.presses(self.x, self._best_gradient).any():
+            return None
         steepest = projected_gradient(self.x, self._best_gradient, self.space.lower, self.space.upper)
         if steepest == 0:
             return "the projected gradient is zero"
@@ -290,11 +325,12 @@ class Optimizer:
             return f"no entry of the projected gradient is larger than {steepest:.1e} (gtol = {self._gtol:.1e})"
         assert self._run is not None
         descent = self._run.search.trajectory.lowest
-        if descent is not None:
+        # One that does not know the best point is of values that the search counts as infinite.
+        if descent is not None and descent.y.item() == self._seen(self.fun, self._best_gradient)[0]:
             with np.errstate(all="ignore"):
-                fall = descent.unrestricted_reduction()
-            first = next(filter(math.isfinite, self._values))
-            if negligible(fall, np.array(self.fun), np.array(first), self._ftol):
+                fall = np.ldexp(descent.unrestricted_reduction(), self._exponent)
+            highest = max(filter(math.isfinite, self._values))
+            if negligible(fall, np.array(self.fun), np.array(highest), self._ftol):
                 return f"the next step promises no more than {max(fall.item(), 0.0):.1e} (ftol = {self._ftol:.1e})"
         return None
 
@@ -336,13 +372,15 @@ def seed_sequence(rng: Seed) -> np.random.SeedSequence:
         return np.random.SeedSequence([int(word) for word in rng.randint(2**31, size=2)])
     if rng is None or (isinstance(rng, int | np.integer) and not isinstance(rng, bool)):
         if rng is not None and rng < 0:
-            raise ValueError(f"rng must not be negative, got {rng}")
+            raise ValueError(f"rng, or seed, must not be negative, got {rng}")
         return np.random.SeedSequence(None if rng is None else int(rng))
-    raise TypeError(f"rng must be an int, a Generator, a RandomState, a SeedSequence or None, got {rng!r}")
+    raise TypeError(f"rng, or seed, must be an int, a Generator, a RandomState, a SeedSequence or None, got {rng!r}")
 
 
 def shared_policy(checkpoint: Path | str | None) -> POPPolicy:
     """The policy in a folder, or the one that ships; read once as long as its file stays as it is."""
+    if not isinstance(checkpoint, str | Path | None):
+        raise TypeError(f"checkpoint must be a folder's path, got {checkpoint!r}")
     folder = DEFAULT_CHECKPOINT if checkpoint is None else Path(checkpoint)
     file = folder / WEIGHTS
     return _load(folder, file.stat().st_mtime_ns if file.is_file() else 0)

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from pop_envs.objectives.base import Box
-from pop_optimizer.function import array_of
+from pop_optimizer.function import array_of, real_numbers
 
 Vector = NDArray[np.float64]
 BoundsLike = Bounds | Iterable[Sequence[float | None] | None] | None
 
 _LARGEST = np.finfo(np.float64).max
-_ROUNDING = 16  # units in the last place by which a start may be outside
+_ROUNDING = 16 * 2.0**-52  # of a number: by so much a start may be outside
 # Half-widths of the region in units of the start's coordinates, or of one, chosen on functions of the plain prior
 # without bounds; and the factor by which it grows.
 _REGION, _GROW = 1.0, 4.0
@@ -87,16 +87,17 @@ class Space:
             Centre and half-widths (n,) of the new box, as seen from the one before.
         """
         before = self.box
-        self._width[self.free[where]] = np.minimum(_GROW * self._width[self.free[where]], _LARGEST / 2)
+        self._width[self.free[where]] = _GROW * np.minimum(self._width[self.free[where]], _LARGEST / 2 / _GROW)
         self.box = self._box_around(x)
         return before.to_unit(self.box.center), self.box.half_width / before.half_width
 
     def _box_around(self, x: Vector) -> Box:
         """The bounds where a variable has both, and else what of the region around ``x`` is within them."""
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
-        with np.errstate(over="ignore"):
-            low = np.where(bounded, self.lower, np.maximum(self.lower, x - self._width)).clip(-_LARGEST, _LARGEST)
-            high = np.where(bounded, self.upper, np.minimum(self.upper, x + self._width)).clip(-_LARGEST, _LARGEST)
+        with np.errstate(all="ignore"):
+            width = np.maximum(self._width, _ROUNDING * np.abs(x))  # or else none would be left
+            low = np.where(bounded, self.lower, np.maximum(self.lower, x - width)).clip(-_LARGEST, _LARGEST)
+            high = np.where(bounded, self.upper, np.minimum(self.upper, x + width)).clip(-_LARGEST, _LARGEST)
         return Box(low[self.free], high[self.free])
 
     def _inside(self, x: Vector | None) -> Vector | None:
@@ -107,7 +108,7 @@ class Space:
             raise ValueError(f"x0 is needed where a variable has no bound: give x0, or bounds for variable {unbounded}")
         nearest = np.clip(x, self.lower, self.upper)
         excess = np.abs(x - nearest)
-        far = excess > _ROUNDING * np.spacing(np.maximum(np.abs(x), np.abs(nearest)))
+        far = excess > _ROUNDING * np.maximum(np.abs(x), np.abs(nearest))
         if far.any():
             i = int(np.flatnonzero(far)[0])
             side, bound = ("lower", self.lower[i]) if x[i] < self.lower[i] else ("upper", self.upper[i])
@@ -120,7 +121,7 @@ class Space:
     def _region(self, region: ArrayLike | None) -> Vector:
         if region is None:
             unit = np.zeros(self.dim) if self._start is None else np.abs(self._start)
-            return np.minimum(_REGION * np.maximum(unit, 1.0), _LARGEST / 2)
+            return _REGION * np.clip(unit, 1.0, _LARGEST / 2 / _REGION)
         width = _vector("region", region)
         if len(width) not in (1, self.dim) or not (np.isfinite(width) & (width > 0)).all():
             raise ValueError(
@@ -157,7 +158,7 @@ def _bounds(bounds: BoundsLike, dim: int | None) -> tuple[Vector, Vector]:
 
 def _listed(bounds: Any) -> list[Any]:
     try:
-        return list(bounds)
+        return list(array_of(bounds) if isinstance(bounds, np.ndarray) else bounds)
     except TypeError as error:
         raise TypeError(f"bounds must be scipy's Bounds or pairs (lower, upper), got {bounds!r}") from error
 
@@ -177,14 +178,12 @@ def _pair(i: int, pair: Any) -> tuple[float, float]:
 def _vector(name: str, value: Any) -> Vector:
     """Numbers as a vector of its own; one number as a vector of one."""
     try:
-        array = array_of(value)
-        if array.dtype.kind not in "biufO":
-            raise TypeError(f"its entries are {array.dtype}")
-        array = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = real_numbers(value)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(f"{name} must be real numbers, got {value!r}: {error}") from error
     if array.ndim > 1 or not array.size:
         raise ValueError(f"{name} must be a vector, got shape {array.shape}")
-    if np.isnan(array).any() or (name in ("x0", "region") and np.isinf(array).any()):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+    finite = name in ("x0", "region")
+    if np.isnan(array).any() or (finite and np.isinf(array).any()):
+        raise ValueError(f"{name} must be finite{'' if finite else ' or infinite, not NaN'}, got {value!r}")
     return np.atleast_1d(array)

@@ -140,7 +140,7 @@ class POP(torch.optim.Optimizer):
             loss = closure()
         self._tell(
             torch.from_numpy(x),
-            torch.tensor(number(loss, "the closure"), dtype=torch.float64),
+            torch.tensor(number(loss, "the closure must return"), dtype=torch.float64),
             torch.from_numpy(self._gathered(_slope)),
         )
 

@@ -1,43 +1,12 @@
-"""Descents by PyTorch's and SciPy's optimizers: what validation and the benchmark compare with."""
+"""Descents by PyTorch's optimizers: what validation and the benchmark compare with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.optim import Optimizer
-
-FTOL = 2.2204460492503131e-09
-"""SciPy's tolerance for L-BFGS-B."""
-
-
-def lbfgsb(
-    value_and_grad: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
-    x0: NDArray[np.float64],
-    evaluations: int,
-    ftol: float = FTOL,
-) -> None:
-    """One descent of SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu, 1995) on the unit box, until it converges.
-
-    Args:
-        value_and_grad: Value and gradient (dim,) at a point (dim,).
-        x0: The start (dim,).
-        evaluations: After so many it stops, or a few more.
-        ftol: It has converged when a step lowers the value by less, relative to the value but for values within
-            one of zero.
-    """
-    minimize(
-        value_and_grad,
-        x0,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-1.0, 1.0)] * len(x0),
-        options={"maxiter": evaluations, "maxfun": evaluations, "ftol": ftol},
-    )
 
 
 def descend(

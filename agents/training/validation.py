@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.training.descent import descend, lbfgsb
+from agents.training.descent import descend
 from pop_envs.measures import log10_regret, normalized_improvement, solved
 from pop_envs.objectives.base import FunctionBatch, evaluate
 from pop_envs.objectives.priors import PRIORS, validation_functions, validation_starts
 from pop_envs.objectives.reference import reference_minimum, trust_region_values
 from pop_optimizer.ask_tell import POPPolicy, run
+from pop_optimizer.classical import lbfgsb_descent
 
 NUM_FUNCTIONS = 256
 TAU = 1e-6
@@ -114,7 +115,7 @@ class ValidationSet:
             return y.item(), g[0].numpy()
 
         while len(values) <= self.budget:
-            lbfgsb(value_and_grad, x, self.budget + 1 - len(values))
+            lbfgsb_descent(value_and_grad, x, self.budget + 1 - len(values))
             x = rng.uniform(-1, 1, len(x))
         return torch.stack(values[: self.budget + 1])
 

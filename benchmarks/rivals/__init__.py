@@ -28,10 +28,8 @@ from benchmarks.rivals.bayesian_optimization import bayesian_optimization
 from benchmarks.rivals.cma_es import cma_es
 from benchmarks.rivals.differential_evolution import differential_evolution
 from benchmarks.rivals.direct import direct
-from benchmarks.rivals.dual_annealing import dual_annealing
 from benchmarks.rivals.first_order import adam, gradient_descent, momentum, rmsprop
 from benchmarks.rivals.genetic_algorithm import genetic_algorithm
-from benchmarks.rivals.lbfgsb import lbfgsb, lbfgsb_restarts
 from benchmarks.rivals.least_squares import least_squares
 from benchmarks.rivals.nelder_mead import nelder_mead
 from benchmarks.rivals.ngopt import ngopt
@@ -39,6 +37,7 @@ from benchmarks.rivals.pop import pop
 from benchmarks.rivals.random_search import random_search
 from benchmarks.rivals.rover_descent import rover_descent
 from benchmarks.rivals.tpe import tpe
+from pop_optimizer.classical import dual_annealing, lbfgsb, lbfgsb_restarts
 
 Rival = Callable[..., None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -63,6 +63,25 @@ class FunctionBatch(Objective):
     @abstractmethod
     def put(self, index: Tensor, other: Self) -> None:
         """Replaces the functions at ``index`` (n,) by the n functions of ``other``."""
+
+
+class TensorFunctions(FunctionBatch):
+    """A dataclass whose tensors have one row for each function."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors().values())))
+
+    def rows(self, index: Tensor) -> Self:
+        """See ``FunctionBatch``."""
+        return replace(self, **{name: tensor[index] for name, tensor in self._tensors().items()})  # type: ignore[type-var]
+
+    def put(self, index: Tensor, other: Self) -> None:
+        """See ``FunctionBatch``."""
+        for name, tensor in self._tensors().items():
+            tensor[index] = getattr(other, name)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
 class Uniforms:
@@ -151,16 +170,17 @@ class Box:
             raise ValueError(f"bounds must be finite with lower < upper, got lower={self.lower}, upper={self.upper}")
         # Halving first keeps the width of the widest representable box finite.
         self.center = self.lower / 2 + self.upper / 2
-        self.half_width = self.upper / 2 - self.lower / 2
+        self.half_width = np.maximum(self.upper / 2 - self.lower / 2, 5e-324)  # of the narrowest box it would be 0
 
     def to_unit(self, x: ArrayLike) -> NDArray[np.float64]:
         """Own coordinates (..., dim) to the unit box."""
         return (np.asarray(x, dtype=np.float64) - self.center) / self.half_width
 
     def from_unit(self, u: ArrayLike) -> NDArray[np.float64]:
-        """Unit box (..., dim) to own coordinates; rounding never leaves the bounds."""
-        x = self.center + self.half_width * np.asarray(u, dtype=np.float64)
-        return np.clip(x, self.lower, self.upper)
+        """Unit box (..., dim) to own coordinates; rounding never leaves the bounds, and walls are met exactly."""
+        u = np.asarray(u, dtype=np.float64)
+        x = np.minimum(np.maximum(self.center + self.half_width * u, self.lower), self.upper)  # np.clip takes longer
+        return np.where(u >= 1, self.upper, np.where(u <= -1, self.lower, x))
 
 
 class BoxObjective(Box, Objective):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pop_envs.objectives.base import FunctionBatch, Prior, Range, Uniforms
+from pop_envs.objectives.base import Prior, Range, TensorFunctions, Uniforms
 
 BOWL, VALLEY, REGRESSION, CURVE = range(4)
 """Kinds of functions, in the order of the prior's probabilities."""
@@ -17,7 +16,7 @@ _REFLECTIONS = 2  # enough to turn every axis, at a cost that is linear in the d
 
 
 @dataclass
-class PlainFunctions(FunctionBatch):
+class PlainFunctions(TensorFunctions):
     """A batch of sums of squares, each with the minimum 0 at its ``target``.
 
     With the offset ``o = H (x - target)``, H a product of reflections, or ``o = x - target``:
@@ -63,19 +62,6 @@ class PlainFunctions(FunctionBatch):
 
     def __post_init__(self) -> None:
         self.dim = self.target.shape[1]
-
-    def __len__(self) -> int:
-        return len(self.kind)
-
-    def rows(self, index: Tensor) -> Self:
-        """See ``FunctionBatch``."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.init})
-
-    def put(self, index: Tensor, other: Self) -> None:
-        """See ``FunctionBatch``."""
-        for f in fields(self):
-            if f.init:
-                getattr(self, f.name)[index] = getattr(other, f.name)
 
     def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Objective``."""

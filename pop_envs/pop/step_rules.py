@@ -33,13 +33,13 @@ class StepRule(ABC):
         """Signs (batch, dim) of the move."""
 
     @abstractmethod
-    def action_to(self, run: Trajectory, target: Array, bounce: Array | bool = False) -> Array:
-        """The action (..., batch, dim) that leads to ``target`` (..., batch, dim) as far as the rule can make it.
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
+        """The action (batch, dim) that leads to ``target`` (batch, dim) as far as the rule can make it.
 
         Args:
             run: The runs.
             target: Points of the box.
-            bounce: Whether, or where, what lies behind may be reached off the wall ahead, where walls reflect. Such
+            bounce: Whether what lies behind may be reached off the wall ahead, where walls reflect. Such
                 a way is long, and noise in the action moves its end by much.
         """
 
@@ -61,7 +61,7 @@ class GradientStep(StepRule):
         """See ``StepRule``; 0 where the slope is."""
         return -namespace(run.g).sign(run.g)
 
-    def action_to(self, run: Trajectory, target: Array, bounce: Array | bool = False) -> Array:
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
         """See ``StepRule``; walls do not reflect."""
         xp, slope = namespace(target), run.slope
         downhill = xp.at_least((run.x - target) * xp.sign(slope), 1e-300)
@@ -92,12 +92,12 @@ class SignedStep(StepRule):
         """See ``StepRule``."""
         return self.direction(run) * self.size(action)
 
-    def action_to(self, run: Trajectory, target: Array, bounce: Array | bool = False) -> Array:
+    def action_to(self, run: Trajectory, target: Array, bounce: bool = False) -> Array:
         """See ``StepRule``."""
         xp, direction = namespace(target), self.direction(run)
         length = (target - run.x) * direction
-        if bounce is not False:
-            length = xp.where((length < 0) & bounce, 2 - (run.x + target) * direction, length)
+        if bounce:
+            length = xp.where(length < 0, 2 - (run.x + target) * direction, length)
         length = xp.at_least(length, 1e-300)
         return xp.clip((xp.log(length) - self._CENTER) / self._HALF_RANGE, -1.0, 1.0)
 

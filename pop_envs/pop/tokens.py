@@ -116,11 +116,11 @@ class FullTokens(Tokens):
         """See ``Tokens``."""
         return _stack((*self._columns(run, step_rule, budget), *self._actions(run, step_rule)), run.x)
 
-    def _actions(self, run: Trajectory, step_rule: StepRule) -> Array:
-        """The columns (proposals, batch, dim) that are actions, the last ones."""
-        xp, proposals = namespace(run.x), self.proposals(run)
-        bounce = xp.mask([[[name == SURROGATE]] for name in proposals], run.x)
-        return step_rule.action_to(run, xp.stack(list(proposals.values())), bounce)
+    def _actions(self, run: Trajectory, step_rule: StepRule) -> list[Array]:
+        """The columns that are actions, the last ones."""
+        return [
+            step_rule.action_to(run, point, bounce=name == SURROGATE) for name, point in self.proposals(run).items()
+        ]
 
     def _columns(self, run: Trajectory, step_rule: StepRule, budget: int) -> tuple[Array, ...]:
         """All others."""
@@ -129,17 +129,18 @@ class FullTokens(Tokens):
         x, unit = run.x, run.unit
         xp = namespace(x)
         direction = step_rule.direction(run)
-        slope, bend = run.slope, run.dg / unit
+        slope, bend = run.g / unit, run.dg / unit
         ahead = (run.best_x - x) * direction
         room = 1 - x * direction
         best_y = xp.where(xp.isfinite(run.best_y), run.best_y, run.y)
         iterate_gap, reduction = run.trust_region.y - best_y, run.trust_region.predicted_reduction
-        gaps = xp.stack([run.dy, run.y - best_y, iterate_gap, reduction, iterate_gap - reduction])[..., None] / unit
-        log_change, log_gap, log_iterate, log_reduction, log_predicted = _signed_log(gaps)
+        falls = xp.stack([run.dy, run.y - best_y, iterate_gap, reduction, iterate_gap - reduction])
+        falls = falls[..., None] / (unit + xp.zeros(x.shape, x))  # (5, batch, dim)
         # What points along the direction of the coming move is positive, so that mirror images look alike.
         along = xp.stack([run.dx, bend, run.proposed_step]) * direction
-        log_move, log_bend, log_proposed = _signed_log(along)
-        log_slope, log_ahead, log_room = _signed_log(xp.stack([abs(slope), ahead, room]))
+        logs = _signed_log(xp.concat([falls, along, xp.stack([abs(slope), ahead, room])]))
+        log_change, log_gap, log_iterate, log_reduction, log_predicted, *others = xp.unbind(logs, 0)
+        log_move, log_bend, log_proposed, log_slope, log_ahead, log_room = others
         secant = xp.log(xp.at_least(abs(run.dx), _TINY) / xp.at_least(abs(bend), _TINY)) / 10
         later = (run.t > 0)[:, None]
         return (

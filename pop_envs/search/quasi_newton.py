@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pop_envs.arrays import Array, namespace
+from pop_envs.arrays import Array, merged, namespace
 
 _SMALLEST = 1e-290  # below, inverses overflow: as good as zero
 
@@ -47,11 +47,9 @@ class QuasiNewton:
         ss, sz, zz = xp.vecdot(s, s), xp.vecdot(s, z), xp.vecdot(z, z)
         keep = (sz > 1e-10 * (xp.sqrt(ss) * xp.sqrt(zz))) & (sz > _SMALLEST) & (zz > _SMALLEST)
         if keep.any():
-            kept, shift = keep[:, None], keep[:, None, None]
-            self.s = xp.where(shift, xp.concat([self.s[:, 1:], s[:, None]], 1), self.s)
-            self.z = xp.where(shift, xp.concat([self.z[:, 1:], z[:, None]], 1), self.z)
-            self.rho = xp.where(kept, xp.concat([self.rho[:, 1:], 1 / sz[:, None]], 1), self.rho)
-            self.gamma = xp.where(keep, xp.sqrt(ss / zz), self.gamma)
+            now = self.s, self.z, self.rho
+            longer = (xp.concat([old[:, 1:], new[:, None]], 1) for old, new in zip(now, (s, z, 1 / sz), strict=True))
+            self.s, self.z, self.rho, self.gamma = merged(keep, (*longer, xp.sqrt(ss / zz)), (*now, self.gamma))
         return keep
 
     def restart(self, rows: Array, g: Array, first_step: Array) -> None:

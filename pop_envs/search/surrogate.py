@@ -36,8 +36,8 @@ class Surrogate:
     place, and nobody else holds them.
 
     Attributes:
-        points: (batch, NUM_CANDIDATES + capacity, dim): the candidates, which are Sobol points, moved around so that the
-            start is one; and the points seen, so far away that nothing covaries where there is none yet.
+        points: (batch, NUM_CANDIDATES + capacity, dim): the candidates, Sobol points moved around so that the start
+            is one; and the points seen, so far away that nothing covaries where there is none yet.
         values: Of the points seen (batch, capacity), less the first; 0 where there is none yet.
         first: First value (batch,).
         low: Lowest value (batch,), less the first.
@@ -119,7 +119,7 @@ class Surrogate:
         row[:, :NUM_CANDIDATES] += covariances[:, :NUM_CANDIDATES]
         row[:, NUM_CANDIDATES] += y
         row[:, NUM_CANDIDATES + 1] += 1
-        row[runs, _IDENTITY + at] += 1
+        row[runs, _IDENTITY + at] = 1.0
         row = row / pivot[:, None]
 
         self.seen[runs, at] = x
@@ -134,7 +134,7 @@ class Surrogate:
         self._propose()
 
     def _forget(self, rows: Array) -> None:
-        """Keeps half of the points of full ``rows`` (batch,): those that a pivoted Cholesky factorization takes first."""
+        """Keeps half of the points of ``rows`` (batch,): those that a pivoted Cholesky factorization takes first."""
         xp = namespace(rows)
         seen, values, candidates = self.seen[rows], self.values[rows], self.candidates[rows]
         covariances = _kernels(seen, seen)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from pop_envs.arrays import Array, namespace, replaced
+from pop_envs.arrays import Array, merged, namespace, replaced
 from pop_envs.search.surrogate import Surrogate
 from pop_envs.search.trust_region import TrustRegion
 
@@ -132,7 +132,7 @@ class Trajectory:
             since_best=zero,
             jumps=zero,
             trust_region=descent,
-            kept=descent and _copy(descent),
+            kept=descent and replace(descent, curvature=replace(descent.curvature)),  # updates bind new arrays
             surrogate=Surrogate.start(x, y, capacity) if capacity else None,
         )
         run._set_proposed()
@@ -155,13 +155,17 @@ class Trajectory:
         self.action = action
         self.dx = x - self.x
         self.dg = g - self.g
-        self.dy = xp.where(seen, y - self.y, 0.0)
+        last_y, last_best = self.y, self.best_y
+        if not seen.all():  # as if the new value had been there before
+            last_y, last_best, self.mean = (xp.where(seen, old, y) for old in (self.y, self.best_y, self.mean))
+            if self.surrogate is not None:
+                self.surrogate.first = xp.where(seen, self.surrogate.first, y)
+        self.dy = y - last_y
         self.x, self.y, self.g = x, y, g
 
         better = valid & (y < self.best_y)
-        self.improvement = xp.where(better & seen, self.best_y - y, 0.0)
-        self.best_x = xp.where(better[:, None], x, self.best_x)
-        self.best_y = xp.where(better, y, self.best_y)
+        self.improvement = xp.at_least(last_best - y, 0.0)
+        self.best_x, self.best_y = merged(better, (x, y), (self.best_x, self.best_y))
         self.since_best = xp.where(better, 0.0, self.since_best + 1)
         self.worst_y = xp.where(valid, xp.maximum(self.worst_y, y), self.worst_y)
 
@@ -169,8 +173,7 @@ class Trajectory:
         self.growth = xp.where(self.scale == 0, 0.0, xp.log(scale / self.scale))
         self.scale = scale
 
-        # Welford's running moments; the placeholder of a start without a value is forgotten.
-        self.mean = xp.where(seen, self.mean, y)
+        # Welford's running moments.
         delta = y - self.mean
         self.mean = self.mean + delta / (self.t + 1)
         self.m2 = self.m2 + delta * (y - self.mean)
@@ -181,7 +184,6 @@ class Trajectory:
             self.trust_region.update(x, y, g, valid, restarted)
         self._set_proposed()
         if self.surrogate is not None:
-            self.surrogate.first = xp.where(seen, self.surrogate.first, y)
             self.surrogate.update(x, y)
 
     @property
@@ -212,14 +214,8 @@ class Trajectory:
         """What the lowest descent, the present one or the kept, would do next."""
         assert self.trust_region is not None
         assert self.kept is not None
-        where = namespace(self.x).where
-        kept = self.kept.y < self.trust_region.y
-        if not kept.any():
-            return Descent(self.trust_region.proposal, self.trust_region.predicted_reduction)
-        return Descent(
-            where(kept[:, None], self.kept.proposal, self.trust_region.proposal),
-            where(kept, self.kept.predicted_reduction, self.trust_region.predicted_reduction),
-        )
+        kept, present = ((d.proposal, d.predicted_reduction) for d in (self.kept, self.trust_region))
+        return Descent(*merged(self.kept.y < self.trust_region.y, kept, present))
 
     def put(self, index: Array, other: Trajectory) -> None:
         """Replaces the runs at ``index`` (n,) by the n runs of ``other``."""
@@ -276,28 +272,15 @@ def _downhill(x: Array, g: Array, dx: Array) -> Array:
     return xp.where(sign == 0, xp.where(x > 0, -1.0, 1.0), sign)
 
 
-def _copy(state: State) -> State:
-    """A state of its own: updates bind new arrays, which the other does not see."""
-    assert is_dataclass(state)
-    assert not isinstance(state, type)
-    parts = ((f.name, getattr(state, f.name)) for f in fields(state))
-    return replace(state, **{name: _copy(part) for name, part in parts if is_dataclass(part)})
-
-
 def _with_rows(state: State, rows: Array, other: State) -> State:
     """A copy of ``state`` with the ``rows`` (batch,) that are True from ``other``."""
     assert is_dataclass(state)
     assert not isinstance(state, type)
-    if not rows.any() or rows.all():  # as in every single run
-        return _copy(other if rows.all() else state)
-    where, merged = namespace(rows).where, {}
-    for f in fields(state):
-        old, new = getattr(state, f.name), getattr(other, f.name)
-        if is_dataclass(old):
-            merged[f.name] = _with_rows(old, rows, new)
-        else:
-            merged[f.name] = where(rows.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
-    return replace(state, **merged)
+    old, new = (vars(each) for each in (state, other))
+    parts = {name: _with_rows(part, rows, new[name]) for name, part in old.items() if is_dataclass(part)}
+    names = [name for name in old if name not in parts]
+    arrays = merged(rows, [new[name] for name in names], [old[name] for name in names])
+    return replace(state, **parts, **dict(zip(names, arrays, strict=True)))
 
 
 def _put(target: State, index: Array, source: State) -> None:

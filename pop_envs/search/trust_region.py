@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from pop_envs.arrays import Array, namespace
+from pop_envs.arrays import Array, merged, namespace
 from pop_envs.search.quasi_newton import QuasiNewton
 
 # All constants are chosen on validation functions, of the plain prior for the lowest value after 20 to 500 evaluations,
@@ -14,7 +14,7 @@ from pop_envs.search.quasi_newton import QuasiNewton
 # first Cauchy point: a coordinate of small slope gets as far as the others. Where there are better points already, a
 # descent had better stay in the basin that it was sent to: its step is as long, in the root mean square over
 # coordinates and half-widths of the box, along the steepest descent.
-_FAR, _NEAR = 0.5, 0.2
+_FAR, _NEAR = 0.25, 0.2
 # Other lengths are largest entries.
 _LONGEST = 1.0
 _GROW, _EXTRAPOLATE, _SHRINK = 3.0, 4.0, 0.5
@@ -141,9 +141,7 @@ class TrustRegion:
             self.outcome = xp.where(restarted, -1.0, self.outcome)
             self.accepts, self.rejects = (xp.where(restarted, 0.0, count) for count in (self.accepts, self.rejects))
         moved = accepted | restarted
-        self.y = xp.where(moved, y, self.y)
-        self.x = xp.where(moved[:, None], x, self.x)
-        self.g = xp.where(moved[:, None], g, self.g)
+        self.x, self.y, self.g = merged(moved, (x, y, g), (self.x, self.y, self.g))
         self._set_proposal(self._quasi_newton_target())
 
     def _quasi_newton_target(self) -> Array:

@@ -1,4 +1,4 @@
-"""A network's layers in NumPy, where a small one takes a fraction of the time that a tensor operation needs to start."""
+"""A network's layers in NumPy, where small ones take less time than a tensor operation needs to start."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class _Linear:
 
     def __call__(self, x: Single) -> Single:
         y: Single = x @ self._factor
-        return y if self._bias is None else y + self._bias
+        if self._bias is not None:
+            y += self._bias
+        return y
 
 
 class _LayerNorm:
@@ -47,9 +49,9 @@ class _LayerNorm:
         self._eps, self._width = layer.eps, self._weight.size
 
     def __call__(self, x: Single) -> Single:
-        x = x - np.add.reduce(x, -1, keepdims=True) / self._width
-        variance = np.vecdot(x, x)[..., None] / self._width
-        y: Single = x / np.sqrt(variance + self._eps) * self._weight + self._bias
+        centred = x - np.add.reduce(x, -1, keepdims=True) / self._width
+        deviation = np.sqrt(np.vecdot(centred, centred)[..., None] / self._width + self._eps)
+        y: Single = centred / deviation * self._weight + self._bias
         return y
 
 

@@ -144,7 +144,8 @@ class TrajectoryTransformer(nn.Module):
         """The newest token (batch, dim, num_features) to its hidden state (batch, dim, width); extends ``cache``."""
         h = self.embed(token)[:, :, None]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            h = block.step(h, keys, values, cache.length)
+            step: Any = block.step
+            h = step(h, keys, values, cache.length)
         cache.length += 1
         return self.norm(h)[:, :, 0]
 

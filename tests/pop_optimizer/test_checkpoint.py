@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pop_envs import POPTask
 from pop_envs.objectives.gp_prior import GPPrior
 from pop_envs.pop.rewards import LogGap
 from pop_envs.pop.tokens import TOKENS
+from pop_optimizer import minimize
 from pop_optimizer.checkpoint import (
     CARD,
     FORMAT,
@@ -169,18 +171,115 @@ def test_a_flipped_bit_in_the_header_never_leads_to_other_weights(folder, card_o
     assert refused > end / 7 / 2
 
 
-@pytest.mark.parametrize("length", [0, 5, 100, -1])
-def test_a_truncated_file_is_noticed(folder, length):
-    content = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(content[:length])
-    with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
+def test_a_file_cut_anywhere_is_noticed(tmp_path, card_of):
+    """At every tenth byte of a small one."""
+    card = card_of(policy={"head": "gaussian", "width": 2, "depth": 1, "heads": 1}, task=POPTask())
+    saved(tmp_path, card)
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    for length in [*range(0, len(whole), 10), len(whole) - 1]:
+        (tmp_path / WEIGHTS).write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
+            load_checkpoint(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(whole)
+    assert load_checkpoint(tmp_path)[1] == card
+
+
+def test_what_follows_the_end_is_noticed(folder):
+    with (folder / WEIGHTS).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(folder)
 
 
-def test_a_pickle_is_not_loaded(folder):
-    torch.save({"weights": torch.zeros(2)}, folder / WEIGHTS)
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
+def test_a_hundred_flipped_bits_are_noticed_or_in_text_for_people(folder, card_of):
+    file = folder / WEIGHTS
+    whole, end = file.read_bytes(), header_of(file)[1]
+    policy, rng, refused = load_checkpoint(folder)[0].network.state_dict(), np.random.default_rng(0), 0
+    for bit in [*rng.integers(0, 8 * len(whole), 70), *rng.integers(0, 8 * end, 30)]:  # the header too is hit
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << (bit % 8)
+        file.write_bytes(content)
+        try:
+            optimizer, card = load_checkpoint(folder)
+        except CheckpointError:
+            refused += 1
+            continue
+        assert bit < 8 * end
+        assert (card.policy, card.task.tokens, card.task.step_rule) == (card_of().policy, "full", "quasi_newton")
+        assert all(torch.equal(weights, policy[name]) for name, weights in optimizer.network.state_dict().items())
+    assert refused >= 80
+
+
+class Trap:
+    """Runs code when it is unpickled: it touches a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def zipped(members, file):
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+FOREIGN = {
+    "a pickle": lambda file, trap: file.write_bytes(pickle.dumps(Trap(trap))),
+    "a pickle of the oldest protocol": lambda file, trap: file.write_bytes(pickle.dumps(Trap(trap), 0)),
+    "PyTorch's": lambda file, trap: torch.save({"weights": torch.zeros(2), "code": Trap(trap)}, file),
+    "PyTorch's of old": lambda file, trap: torch.save(Trap(trap), file, _use_new_zipfile_serialization=False),
+    "NumPy's": lambda file, trap: np.save(file.open("wb"), np.array([Trap(trap)]), allow_pickle=True),
+    "NumPy's archive": lambda file, trap: np.savez(file.open("wb"), weights=np.zeros(2)),
+    "Stable-Baselines3's": lambda file, trap: zipped({"data": "{}", "policy.pth": pickle.dumps(Trap(trap))}, file),
+    "an empty zip": lambda file, trap: zipped({}, file),
+    "JSON": lambda file, trap: file.write_text(json.dumps({"kind": "pop", "format": "3"})),
+    "text": lambda file, trap: file.write_text("weights"),
+    "Python": lambda file, trap: file.write_text(f"open({str(trap)!r}, 'w')"),
+    "nothing": lambda file, trap: file.write_bytes(b""),
+    "zeros": lambda file, trap: file.write_bytes(bytes(10_000)),
+    "ones": lambda file, trap: file.write_bytes(b"\xff" * 10_000),
+    "a header longer than the file": lambda file, trap: file.write_bytes((2**40).to_bytes(8, "little") + b"{}"),
+    "a header that is no JSON": lambda file, trap: file.write_bytes((4).to_bytes(8, "little") + b"{{{{"),
+    "a header that is a list": lambda file, trap: file.write_bytes((2).to_bytes(8, "little") + b"[]"),
+    "others' weights": lambda file, trap: save_file({"weight": torch.zeros(2, 2)}, file, {"format": "pt"}),
+    "no weights": lambda file, trap: save_file({}, file, {"kind": "pop", "format": "3", "card": "{}", "sha256": ""}),
+    "no card": lambda file, trap: save_file({"w": torch.zeros(2).bfloat16()}, file, {"kind": "pop", "format": "3"}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_others_write_is_refused_and_no_code_of_it_is_run(tmp_path, name):
+    FOREIGN[name](tmp_path / WEIGHTS, tmp_path / "trap")
+    with pytest.raises(CheckpointError, match=f"{WEIGHTS} (is damaged|holds weights of something else)"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError):
+        minimize(lambda x: x @ x, [1.0], checkpoint=tmp_path)
+    assert not (tmp_path / "trap").exists()
+
+
+def test_the_trap_would_have_snapped(tmp_path):
+    pickle.loads(pickle.dumps(Trap(tmp_path / "trap")))
+    assert (tmp_path / "trap").exists()
+
+
+def test_code_in_the_card_is_text(folder, tmp_path, card_of):
+    card = card_of().record() | {"preset": f"{{__import__('pathlib').Path({str(tmp_path / 'trap')!r}).touch()}}"}
+    rewrite(folder / WEIGHTS, card=json.dumps(card))
+    assert load_checkpoint(folder)[1].preset == card["preset"]
+    rewrite(folder / WEIGHTS, card=json.dumps(card | {"policy": {"head": "__import__('os')"}}))
+    with pytest.raises(CheckpointError, match="damaged: its card"):
         load_checkpoint(folder)
+    assert not (tmp_path / "trap").exists()
+
+
+def test_a_folder_in_place_of_the_file_is_none(tmp_path):
+    (tmp_path / WEIGHTS).mkdir()
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])

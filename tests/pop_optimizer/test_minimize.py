@@ -1,15 +1,12 @@
 import os
 import shutil
-import subprocess
-import sys
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from scipy.optimize import Bounds
+from scipy.optimize import Bounds, OptimizeWarning
 
 import pop_optimizer
 from pop_envs import POPTask
@@ -124,22 +121,93 @@ def test_the_result_tells_the_whole_path(minimize):
 def test_a_budget_that_is_spent_before_convergence_is_no_success(minimize):
     result = minimize(wavy, [3.0, -4.0], jac=True, budget=2)
     assert (result.success, result.status) == (False, 1)
+    fall = result.func_vals[0] - result.fun
     assert result.message == (
-        "The budget is spent, 3 evaluations with the start's, before the best descent has converged: give more, or go "
-        "on from x."
+        f"The budget of 2 steps is spent while still improving, by {fall:.2g} in the last 2: "
+        "give more, or go on from x."
     )
 
 
 def test_a_local_minimum_is_a_success(minimize):
     result = minimize(sphere, [4.0, 3.0], jac=True, budget=120)
-    assert (result.success, result.status, result.message) == (True, 0, "The best point is a local minimum.")
+    assert (result.success, result.status) == (True, 0)
+    assert result.message.startswith("The best point is a local minimum: ")
 
 
-@pytest.mark.parametrize(("scale", "success"), [(1e-12, True), (1e12, False)])
-def test_success_is_to_the_tolerance_of_lbfgsb(minimize, scale, success):
-    """A predicted fall of 2.2e-9 of the value, or of one: so what falls by 1e-12 in all is a minimum everywhere."""
-    result = minimize(lambda x: tuple(scale * part for part in sphere(x)), [4.0, 3.0], jac=True, budget=1)
+@pytest.mark.parametrize("scale", [1e-200, 1e-12, 1.0, 1e12, 1e200])
+@pytest.mark.parametrize(("budget", "success"), [(1, False), (60, True)])
+def test_success_does_not_come_from_small_or_large_values(minimize, scale, budget, success):
+    def scaled(x):
+        return scale * (value(x) + 1), scale * gradient(x)
+
+    result = minimize(scaled, [4.0, 3.0], jac=True, budget=budget)
     assert result.success is success
+    np.testing.assert_allclose(result.x, CENTER, atol=1e-3 if success else 20)
+
+
+def test_wrong_gradients_are_no_success_but_stall(minimize):
+    result = minimize(lambda x: (abs(x - CENTER).sum(), np.full(2, 3.0)), CENTER, jac=True, budget=40)
+    assert (result.success, result.status) == (False, 3)
+    assert "a kink, noise, or wrong gradients may be why" in result.message
+
+
+def test_ftol_and_gtol_decide_what_a_minimum_is(minimize):
+    path = minimize(wavy, [3.0, -4.0], jac=True, budget=3)
+    assert not path.success
+    assert minimize(wavy, [3.0, -4.0], jac=True, budget=3, ftol=1e3).success
+    steepest = abs(np.clip(path.x - path.jac, -5, 5) - path.x).max()
+    assert minimize(wavy, [3.0, -4.0], jac=True, budget=3, gtol=steepest * (1 + 1e-12)).success
+    assert not minimize(wavy, [3.0, -4.0], jac=True, budget=3, gtol=steepest / 2).success
+
+
+def test_stop_ends_at_the_first_minimum_and_target_at_the_first_value(minimize):
+    whole = minimize(wavy, [3.0, -4.0], jac=True, budget=100)
+    stopped = minimize(wavy, [3.0, -4.0], jac=True, budget=100, stop="converged")
+    assert stopped.success
+    assert stopped.nit < 100
+    np.testing.assert_array_equal(stopped.x_iters, whole.x_iters[: stopped.nit + 1])
+    target = (whole.func_vals[0] + whole.fun) / 2
+    reached = minimize(wavy, [3.0, -4.0], jac=True, budget=100, target=target)
+    assert (reached.success, reached.status, reached.message) == (True, 0, f"The target of {target:g} is reached.")
+    assert reached.nit == np.flatnonzero(whole.func_vals <= target)[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "nit"),
+    [
+        ({}, 16),
+        ({"budget": 50}, 16),
+        ({"maxiter": 7}, 7),
+        ({"maxfev": 30}, 9),
+        ({"maxiter": 7, "maxfev": 30}, 7),
+        ({"budget": 14, "maxiter": 7, "maxfev": 30}, 4),
+    ],
+)
+def test_the_tightest_limit_counts(minimize, limits, nit):
+    result = minimize(value, [4.0, 3.0], **limits)
+    assert (result.nit, result.nfev) == (nit, 3 * (nit + 1))
+
+
+def test_the_result_says_how_often_the_best_was_found(minimize):
+    result = pop_optimizer.minimize(sphere, [4.0, 3.0], bounds=BOX, jac=True, budget=100)
+    assert 1 <= result.descents_to_best <= result.descents
+    assert 1 < result.descents < 100
+    alone = minimize(sphere, [4.0, 3.0], jac=True, budget=1)
+    assert (alone.descents, alone.descents_to_best) == (1, 1)
+
+
+def test_disp_prints_message_and_counts(minimize, capsys):
+    result = minimize(sphere, [4.0, 3.0], jac=True, budget=5, disp=True)
+    assert capsys.readouterr().out == (f"{result.message}\n  fun: {result.fun:g}, nit: 5, nfev: 6, njev: 6\n")
+    minimize(sphere, [4.0, 3.0], jac=True, budget=5)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_result_prints_well(minimize):
+    lines = str(minimize(sphere, [4.0, 3.0], jac=True, budget=40)).splitlines()
+    assert lines[0].strip().startswith("message: The best point is a local minimum")
+    assert lines[1:3] == ["          success: True", "           status: 0"]
+    assert max(map(len, lines)) < 200
 
 
 @pytest.mark.parametrize(("x0", "solved"), [([-5.0, -5.0], True), ([4.0, 4.0], False)])
@@ -197,35 +265,96 @@ def test_bounds_come_in_many_forms(minimize, bounds):
     np.testing.assert_array_equal(minimize(wavy, [3.0, -4.0], jac=True, bounds=bounds).x_iters, expected.x_iters)
 
 
-@pytest.mark.parametrize(
-    ("bounds", "message"),
-    [
-        (None, "POP searches a finite box: give bounds"),
-        ([(-np.inf, 1.0), (0.0, 1.0)], "finite"),
-        ([(None, 1.0), (0.0, 1.0)], "finite"),
-        (Bounds(), "finite"),
-        ([(1.0, 1.0), (0.0, 1.0)], "lower < upper"),
-        ([(2.0, 1.0), (0.0, 1.0)], "lower < upper"),
-        ([1.0, 2.0], "pairs"),
-        ([(1.0, 2.0, 3.0)], "pairs"),
-    ],
-)
-def test_bounds_that_are_no_finite_box_are_refused(minimize, bounds, message):
-    with pytest.raises(ValueError, match=message):
-        minimize(sphere, [0.5, 0.5], jac=True, bounds=bounds)
+FREE = [None, Bounds(), [(None, None)] * 2, [None, None], [(-np.inf, np.inf)] * 2]
+
+
+@pytest.mark.parametrize("bounds", FREE)
+def test_without_bounds_the_region_moves_to_the_minimum(minimize, bounds):
+    far = np.array([300.0, -1e4])
+    result = minimize(lambda x: (((x - far) ** 2).sum(), 2 * (x - far)), [0.5, 0.5], jac=True, bounds=bounds, budget=90)
+    assert result.success
+    np.testing.assert_allclose(result.x, far, rtol=1e-6)
+
+
+def test_half_a_bound_is_kept(minimize):
+    seen = []
+    result = minimize(lambda x: seen.append(x) or sphere(x), [4.0, 3.0], jac=True, bounds=[(2.0, None), (None, None)])
+    assert min(x[0] for x in seen) >= 2.0
+    np.testing.assert_allclose(result.x, [2.0, CENTER[1]], atol=1e-6)
+    assert result.success
+
+
+def test_equal_bounds_fix_a_variable_which_costs_no_evaluations(minimize):
+    seen = []
+    result = minimize(lambda x: seen.append(x) or value(x), [4.0, 3.0], bounds=[(-5, 5), (3, 3)], budget=39)
+    assert {x[1] for x in seen} == {3.0}
+    assert (result.nit, result.nfev) == (19, 40)  # a value and one difference each
+    np.testing.assert_allclose(result.x, [1.0, 3.0], atol=1e-6)
+    assert result.jac[1] == 0
+    assert result.success
+
+
+def test_where_all_is_fixed_there_is_nothing_to_search(minimize):
+    result = minimize(sphere, bounds=[(1, 1), (2, 2)], jac=True)
+    assert (result.success, result.nfev, tuple(result.x)) == (True, 1, (1, 2))
+    assert "all variables are fixed" in result.message
+
+
+def rosenbrock(x):
+    return scipy.optimize.rosen(x), scipy.optimize.rosen_der(x)
+
+
+def powell(x):
+    """Moré, Garbow & Hillstrom (1981), problem 13, a singular minimum."""
+    a, b, c, d = x
+    residuals = np.array([a + 10 * b, np.sqrt(5) * (c - d), (b - 2 * c) ** 2, np.sqrt(10) * (a - d) ** 2])
+    jacobian = np.array(
+        [
+            [1, 10, 0, 0],
+            [0, 0, np.sqrt(5), -np.sqrt(5)],
+            [0, 2 * (b - 2 * c), -4 * (b - 2 * c), 0],
+            [2 * np.sqrt(10) * (a - d), 0, 0, -2 * np.sqrt(10) * (a - d)],
+        ]
+    )
+    return residuals @ residuals, 2 * residuals @ jacobian
+
+
+def beale(x):
+    """Problem 5."""
+    powers = np.arange(1, 4)
+    residuals = np.array([1.5, 2.25, 2.625]) - x[0] * (1 - x[1] ** powers)
+    jacobian = np.stack([x[1] ** powers - 1, x[0] * powers * x[1] ** (powers - 1)], 1)
+    return residuals @ residuals, 2 * residuals @ jacobian
 
 
 @pytest.mark.parametrize(
-    ("x0", "message"),
+    ("fun", "start"),
+    [(rosenbrock, [-1.2, 1.0]), (powell, [3.0, -1.0, 0.0, 1.0]), (beale, [1.0, 1.0])],
+    ids=["rosenbrock", "powell", "beale"],
+)
+@pytest.mark.parametrize("bounds", [None, Bounds(-10, 10)], ids=["free", "box"])
+def test_classical_problems_are_solved_without_bounds_as_with_them(fun, start, bounds):
+    result = pop_optimizer.minimize(fun, start, jac=True, bounds=bounds, budget=150)
+    assert result.fun < 1e-8
+
+
+def test_a_start_outside_by_rounding_is_moved_to_the_bound(minimize):
+    result = minimize(sphere, [np.nextafter(5.0, 6.0), 3.0], jac=True)
+    assert result.x_iters[0].tolist() == [5.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("x0", "error", "message"),
     [
-        ([6.0, 0.0], "x0 must lie in the bounds"),
-        ([np.nan, 0.0], "x0 must lie in the bounds"),
-        ([1.0], r"x0 must have shape \(2,\)"),
-        (np.zeros((2, 2)), "x0 must have shape"),
+        ([6.0, 0.0], ValueError, r"x0\[0\] = 6\.0 is beyond the upper bound 5\.0 by 1\.0"),
+        ([0.0, -5.1], ValueError, r"x0\[1\] = -5\.1 is beyond the lower bound -5\.0 by 0\.09999999999999964"),
+        ([np.nan, 0.0], ValueError, "x0 must be finite"),
+        ([1.0], ValueError, "bounds must be 1 pairs as x0 has variables"),
+        (np.zeros((2, 2)), ValueError, r"x0 must be a vector, got shape \(2, 2\)"),
     ],
 )
-def test_a_start_out_of_the_box_is_refused(minimize, x0, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_start_out_of_the_box_is_refused(minimize, x0, error, message):
+    with pytest.raises(error, match=message):
         minimize(sphere, x0, jac=True)
 
 
@@ -236,13 +365,13 @@ def test_a_bad_budget_is_refused(minimize, budget):
 
 
 def test_a_budget_too_small_for_differences_is_refused(minimize):
-    with pytest.raises(ValueError, match=r"which takes 6 evaluations.*raise the budget or give jac"):
+    with pytest.raises(ValueError, match=r"budget=4.*which takes 6 evaluations.*raise it, or give jac"):
         minimize(value, budget=4)
 
 
 @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((1, 2)), 0.0])
 def test_a_gradient_of_the_wrong_shape_is_refused(minimize, bad):
-    with pytest.raises(ValueError, match=r"the gradient must have shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"the gradient of fun must have shape \(2,\)"):
         minimize(lambda x: (1.0, bad), jac=True)
 
 
@@ -265,14 +394,29 @@ def test_values_that_are_not_finite_count_as_worst(minimize, jac, bad):
 def test_a_function_that_is_finite_nowhere_is_said_so(minimize):
     result = minimize(lambda x: (np.nan, np.full(2, np.nan)), jac=True, budget=5)
     assert (result.success, result.status) == (False, 2)
-    assert result.message == "The objective was finite nowhere on the path."
+    assert result.message == "The function was finite nowhere on the path."
     assert result.nfev == 6
 
 
-def test_the_callback_sees_each_new_point(minimize):
+@pytest.mark.parametrize("named", [False, True])
+def test_the_callback_sees_the_best_point_after_each_step(minimize, named):
     seen = []
-    result = minimize(sphere, [1.0, 1.0], jac=True, budget=7, callback=lambda x: seen.append(x.copy()) or x.fill(9))
-    np.testing.assert_array_equal(result.x_iters[1:], seen)
+
+    def spoil(x, fun=None):
+        seen.append((x.copy(), fun))
+        x.fill(9)
+
+    def of_result(intermediate_result):
+        assert intermediate_result.nit == len(seen) + 1
+        assert intermediate_result.nfev == len(seen) + 2
+        spoil(intermediate_result.x, intermediate_result.fun)
+
+    result = minimize(wavy, [1.0, 1.0], jac=True, budget=7, callback=of_result if named else spoil)
+    assert len(seen) == 7
+    for step, (x, fun) in enumerate(seen, 2):
+        best = result.func_vals[:step].argmin()
+        np.testing.assert_array_equal(x, result.x_iters[best])
+        assert fun == (result.func_vals[best] if named else None)
 
 
 def test_the_callback_can_stop(minimize):
@@ -284,8 +428,8 @@ def test_the_callback_can_stop(minimize):
             raise StopIteration
 
     result = minimize(sphere, jac=True, callback=third)
-    assert (result.nit, result.nfev, result.success) == (3, 4, False)
-    assert result.message == "The callback asked to stop."
+    assert (result.nit, result.nfev, result.success, result.status) == (3, 4, False, 99)
+    assert result.message == "`callback` raised `StopIteration`."
 
 
 def test_the_objective_may_write_into_its_point(minimize):
@@ -323,7 +467,8 @@ def test_scipy_calls_it_as_a_method(minimize, checkpoint, fun, jac, bounds):
     assert through.keys() == direct.keys()
     for field in direct:
         np.testing.assert_array_equal(through[field], direct[field], err_msg=field)
-    np.testing.assert_array_equal(seen, direct.x_iters[1:])
+    best = [direct.func_vals[:step].argmin() for step in range(2, direct.nit + 2)]
+    np.testing.assert_array_equal(seen, direct.x_iters[best])
 
 
 def test_scipy_passes_arguments_on(checkpoint):
@@ -336,7 +481,7 @@ def test_scipy_passes_arguments_on(checkpoint):
 
 def test_constraints_are_refused(checkpoint):
     constraint = {"type": "ineq", "fun": lambda x: x[0]}
-    with pytest.raises(ValueError, match="constraints other than bounds are not supported"):
+    with pytest.raises(ValueError, match="other constraints are not supported; penalize them in fun"):
         scipy.optimize.minimize(
             sphere, [0.0, 0.0], method=pop_optimizer.pop, jac=True, bounds=BOX, constraints=constraint
         )
@@ -412,12 +557,22 @@ def test_differences_survive_a_box_far_from_the_origin(minimize):
     assert (result.jac > 0).all()
 
 
-def test_a_tolerance_is_refused(checkpoint):
-    options = {"checkpoint": checkpoint}
-    with pytest.raises(ValueError, match="leave tol out"):
-        scipy.optimize.minimize(
-            value, [0.5, 0.5], bounds=[(-1, 1)] * 2, method=pop_optimizer.pop, tol=1e-3, options=options
-        )
+def test_scipys_tolerance_is_both_of_ours(minimize, checkpoint):
+    options = {"checkpoint": checkpoint, "seed": 0, "stop": "converged"}
+    through = scipy.optimize.minimize(
+        wavy, [3.0, -4.0], bounds=BOX, jac=True, method=pop_optimizer.pop, tol=1e-2, options=options
+    )
+    direct = minimize(wavy, [3.0, -4.0], jac=True, ftol=1e-2, gtol=1e-2, stop="converged")
+    np.testing.assert_array_equal(through.x_iters, direct.x_iters)
+    assert through.message == direct.message
+
+
+def test_scipys_unknown_options_and_hessians_are_warned_of(checkpoint):
+    call = partial(scipy.optimize.minimize, sphere, [3.0, 3.0], method=pop_optimizer.pop, bounds=BOX, jac=True)
+    with pytest.warns(OptimizeWarning, match="Unknown solver options: maxcor"):
+        call(options={"checkpoint": checkpoint, "maxcor": 3})
+    with pytest.warns(RuntimeWarning, match=r"does not use Hessian information \(hess\)"):
+        call(hess=lambda x: np.eye(2), options={"checkpoint": checkpoint})
 
 
 def test_the_start_is_evaluated_as_it_was_given(minimize):
@@ -441,85 +596,3 @@ def test_functions_may_keep_one_array_for_all_answers(minimize):
     np.testing.assert_array_equal(result.x_iters, expected.x_iters)
     np.testing.assert_array_equal(result.jac, expected.jac)
     np.testing.assert_array_equal(result.jac, sphere(result.x)[1])
-
-
-def task(i):
-    """One of many runs, of one to eight dimensions."""
-    dim = 1 + i % 8
-    center = np.linspace(-0.5, 0.7, dim)
-
-    def fun(x):
-        return ((x - center) ** 2).sum() + np.cos(5 * x).sum(), 2 * (x - center) - 5 * np.sin(5 * x)
-
-    result = pop_optimizer.minimize(fun, np.full(dim, 0.9), bounds=[(-1, 1)] * dim, jac=True, budget=8)
-    return result.x_iters
-
-
-def test_concurrent_runs_equal_sequential_ones_bit_for_bit():
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(task, range(200)))
-    for i, path in enumerate(together):
-        np.testing.assert_array_equal(path, task(i))
-
-
-UNDER_SETTINGS = """
-import sys, numpy as np, torch
-{setting}
-import pop_envs, pop_optimizer
-task = {{"budget": 4, "prior": "wide", "reward": "log_gap", "step_rule": "quasi_newton", "tokens": "full"}}
-env = pop_envs.POPVectorEnv(3, **task)
-seen = [env.reset(seed=0)[0]]
-paid = []
-for _ in range(4):
-    obs, reward, *_ = env.step(np.full((3, 2), 0.1))
-    seen.append(obs)
-    paid.append(reward)
-fun = lambda x: ((x**2).sum() + np.cos(5 * x).sum(), 2 * x - 5 * np.sin(5 * x))
-path = pop_optimizer.minimize(fun, [0.9, -0.4], bounds=[(-1, 1)] * 2, jac=True, budget=20).x_iters
-np.savez(sys.argv[1], seen=seen, paid=paid, path=path)
-"""
-
-
-def under(setting, file):
-    """What environment and optimizer do in a process of their own, for what is cached to be made there."""
-    subprocess.run([sys.executable, "-c", UNDER_SETTINGS.format(setting=setting), file], check=True)
-    with np.load(file) as found:
-        return dict(found)
-
-
-@pytest.fixture(scope="module")
-def usual(tmp_path_factory):
-    return under("", tmp_path_factory.mktemp("usual") / "found.npz")
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "torch.set_default_dtype(torch.float64)",
-        "torch.set_default_dtype(torch.bfloat16)",
-        'torch.set_default_device("meta")',
-    ],
-)
-def test_pytorchs_defaults_do_not_matter(setting, usual, tmp_path):
-    found = under(setting, tmp_path / "found.npz")
-    for name, values in usual.items():
-        np.testing.assert_array_equal(found[name], values, err_msg=name)
-
-
-def test_global_settings_are_left_alone(minimize):
-    def settings():
-        return (
-            torch.get_default_dtype(),
-            torch.get_default_device(),
-            torch.get_num_threads(),
-            torch.is_grad_enabled(),
-            np.geterr(),
-            str(np.random.get_state()),  # noqa: NPY002
-            list(warnings.filters),
-        )
-
-    before = settings()
-    inside = []
-    minimize(lambda x: inside.append(settings()) or wavy(x), jac=True)
-    assert settings() == before
-    assert all(seen == before for seen in inside)

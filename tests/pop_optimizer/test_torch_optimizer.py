@@ -139,7 +139,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="budget must be a positive integer"):
         made(budget=0)
     _, optimizer = made()
-    with pytest.raises(TypeError, match="the closure must return a real number"):
+    with pytest.raises(TypeError, match="the closure must return a number"):
         optimizer.step(lambda: None)
     with pytest.raises(ValueError, match="region must be"):
         made(region=-1.0)[1].step(lambda: 0.0)

@@ -1,0 +1,1 @@
+"""Learning to Optimize: guided policy search and what it is compared with."""

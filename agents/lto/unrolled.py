@@ -1,0 +1,115 @@
+"""The yardstick: the same network, trained by differentiating through whole runs, which these losses allow."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from torch import Tensor
+
+from agents.lto.policy import StepPolicy
+from agents.lto.vec_env import GroupedVecEnv
+from pop_envs.lto.task import LTOTask
+from pop_envs.objectives.base import Objective
+from pop_optimizer.networks.steps import StepNetwork
+
+
+def unroll(network: StepNetwork, task: LTOTask, functions: Objective, x0: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Runs from ``x0`` (batch, dim), differentiable by the network's weights.
+
+    Returns:
+        Points (batch, steps + 1, dim) and values (batch, steps + 1), the starts' first.
+    """
+    search = task.make_search()
+    search.start(x0, *functions.value_and_grad(x0))
+    points, values = [search.x], [search.y]
+    for _ in range(steps):
+        x = search.propose(network(search.observe()).double())
+        search.update(x, *functions.value_and_grad(x))
+        points.append(search.x)
+        values.append(search.y)
+    return torch.stack(points, 1), torch.stack(values, 1)
+
+
+class UnrolledDescent(BaseAlgorithm):
+    """Descends the mean cost of whole runs by its exact gradient, in the form of an SB3 algorithm.
+
+    Args:
+        policy: The class ``StepPolicy``.
+        env: A ``GroupedVecEnv``, whose episodes' functions and starts are learned on.
+        learning_rate: Of Adam.
+        max_grad_norm: Bound on the gradient of an update.
+        **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"StepPolicy": StepPolicy}
+    policy: StepPolicy
+    env: GroupedVecEnv | None
+
+    def __init__(
+        self,
+        policy: type[StepPolicy] | str,
+        env: GymEnv | None,
+        learning_rate: Any = 1e-3,
+        *,
+        max_grad_norm: float = 0.3,
+        _init_setup_model: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if env is not None and not isinstance(env, GroupedVecEnv):
+            raise ValueError(f"UnrolledDescent needs an agents.lto.vec_env.GroupedVecEnv, got {type(env).__name__}")
+        super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
+        self.max_grad_norm = max_grad_norm
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        ).to(self.device)
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 50,
+        tb_log_name: str = "unrolled",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Learns until so many steps were made in all environments together; see ``BaseAlgorithm``."""
+        total, told = self._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        told.on_training_start(locals(), globals())
+        env = self.env
+        assert env is not None
+        task, update = env.core.task, 0
+        while self.num_timesteps < total:
+            env.reset()
+            told.on_rollout_start()
+            self._update_current_progress_remaining(self.num_timesteps, total)
+            self._update_learning_rate(self.policy.optimizer)
+            _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget)
+            loss = values[:, 1:].mean()
+            self.policy.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+            self.policy.optimizer.step()
+            self.num_timesteps += env.num_envs * task.budget
+            update += 1
+            self.logger.record("rollout/cost", loss.item())
+            if log_interval and update % log_interval == 0:
+                self.logger.dump(self.num_timesteps)
+            told.update_locals(locals())
+            if not told.on_step():
+                break
+            told.on_rollout_end()
+        told.on_training_end()
+        return self

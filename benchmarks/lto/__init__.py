@@ -1,0 +1,1 @@
+"""What Learning to Optimize claims, measured."""

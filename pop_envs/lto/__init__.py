@@ -1,0 +1,1 @@
+"""Learning to Optimize: step vectors for the losses of machine learning."""
