@@ -19,6 +19,9 @@ from pop_envs.rover.painter import draw_grids
 from pop_envs.rover.task import RoverTask
 from pop_optimizer.rover import load_rover
 
+RECOVERY = 3
+"""Spawn key of bowls apart from the test landscapes: those showed that first scales in training were too narrow."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -72,7 +75,7 @@ def _recovery(settings: Settings) -> None:
     for factor in settings.factors:
         told = [f"{USUAL / factor:g}, {USUAL * factor:g}"]
         for steps in (settings.steps, settings.longer):
-            core = held_out_core(RoverTask(families=("quadratic",), budget=steps), settings.bowls, TEST)
+            core = held_out_core(RoverTask(families=("quadratic",), budget=steps), settings.bowls, RECOVERY)
             rescale(core, factor)
             runs = rollout(core, network)
             recovered = runs.log10_gap <= np.log10(settings.accuracy)
