@@ -28,6 +28,7 @@ def test_eight_threads_find_what_one_does_bit_for_bit(expected):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tried here
+@pytest.mark.filterwarnings("ignore:os.fork.* was called:RuntimeWarning")  # JAX's, where another test has imported it
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_two_processes_of_eight_threads_find_it_too_after_use_here(expected, method):
     with ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
@@ -70,8 +71,9 @@ def test_an_interrupt_at_any_moment_carries_the_points_so_far():
 
 
 INTERRUPTED = """
-import time
+import signal, time
 import pop_optimizer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background does not have
 def fun(x):
     print("evaluating", flush=True)
     time.sleep(0.001)

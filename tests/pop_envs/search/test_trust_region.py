@@ -117,18 +117,18 @@ def test_accepted_points_are_counted_since_the_start_and_rejected_ones_since_the
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e140])
-def test_the_first_step_goes_half_way_to_the_walls_downhill_of_each_coordinate(scale):
+def test_the_first_step_goes_a_quarter_of_the_way_to_the_walls_downhill_of_each_coordinate(scale):
     x, g = one(0.6, 0.6, -0.2, 0.3, 1.0, -1.0, 1.0), scale * one(2.0, -1e-9, 5.0, 0.0, -3.0, 4.0, 1.0)
     proposal = TrustRegion.start(x, x[:, 0], g).proposal
-    torch.testing.assert_close(proposal, one(-0.2, 0.8, -0.6, 0.3, 1.0, -1.0, 0.0), rtol=0, atol=1e-15)
+    torch.testing.assert_close(proposal, one(0.2, 0.7, -0.4, 0.3, 1.0, -1.0, 0.5), rtol=0, atol=1e-15)
 
 
 def test_after_a_first_step_that_was_rejected_the_next_is_along_the_steepest_descent():
     x, g = one(0.0, 0.0), one(3.0, -4.0)
     descent = TrustRegion.start(x, x[:, 0], g)
-    torch.testing.assert_close(descent.proposal, one(-0.5, 0.5))
+    torch.testing.assert_close(descent.proposal, one(-0.25, 0.25))
     descent.update(descent.proposal, x[:, 0] + 1, g, always(x))
-    torch.testing.assert_close(descent.proposal, 0.25 * one(-0.75, 1.0))  # its largest entry is half as long
+    torch.testing.assert_close(descent.proposal, 0.125 * one(-0.75, 1.0))  # its largest entry is half as long
 
 
 @pytest.mark.parametrize("dim", [1, 2, 9])
@@ -146,8 +146,8 @@ def test_descents_that_are_sent_somewhere_begin_with_a_fifth_in_the_root_mean_sq
 
 def test_a_proposal_leads_as_far_again_in_any_direction_as_its_step_is_long():
     x = one(0.0, 0.0)
-    descent = TrustRegion.start(x, *slope(x))  # proposes (-0.5, -0.5), half a width away
-    for point, near in (((-0.5, -0.5), True), ((0.5, -0.5), True), ((0.4, 0.5), True), ((0.51, 0.5), False)):
+    descent = TrustRegion.start(x, *slope(x))  # proposes (-0.25, -0.25), a quarter of a half-width away
+    for point, near in (((-0.25, -0.25), True), ((0.25, -0.25), True), ((0.2, 0.25), True), ((0.26, 0.25), False)):
         assert descent.leads_to(one(*point)).item() is near
         descent.update(one(*point), *slope(one(*point)), always(x))
         assert (descent.outcome.item() != -1) is near
