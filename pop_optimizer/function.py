@@ -189,6 +189,8 @@ def real_numbers(answer: Any) -> NDArray[np.float64]:
         OverflowError, RuntimeError, TypeError, ValueError: If it is not made of real numbers.
     """
     array = array_of(answer)
+    if array.dtype == np.float64:
+        return array.copy()
     if array.dtype.kind not in _REAL:
         raise TypeError(f"its entries are {array.dtype}")
     if array.dtype.kind == "O" and any(entry is None for entry in array.flat):  # which NumPy would make NaN

@@ -120,7 +120,7 @@ def minimize(
     try:
         while not (optimizer.done or end):
             x = optimizer.ask()
-            optimizer.tell(x, *function(x))
+            optimizer.record(x, *function(x))
             if callback is not None and optimizer.steps and not _goes_on(callback, optimizer, function):
                 end = {"success": False, "status": _STOPPED, "message": "`callback` raised `StopIteration`."}
             elif target is not None and math.isfinite(optimizer.fun) and optimizer.fun <= target:

@@ -183,7 +183,7 @@ class Optimizer:
             if not ((self.space.lower <= point) & (point <= self.space.upper)).all():
                 raise ValueError(f"x must lie in the bounds, got {point}")
         for point, y, g in told:
-            self._tell(point, y, g)
+            self.record(point, y, g)
 
     def result(self) -> OptimizeResult:
         """What is known so far, as SciPy's ``OptimizeResult``.
@@ -220,7 +220,8 @@ class Optimizer:
         }
         return OptimizeResult(**fields)
 
-    def _tell(self, x: Vector, y: float, g: Vector) -> None:
+    def record(self, x: Vector, y: float, g: Vector) -> None:
+        """As ``tell``, of one point within the bounds and the budget: for callers that have checked what they tell."""
         first, seen = not self._points, math.isfinite(self.fun)
         improved = first or (math.isfinite(y) and not (seen and self.fun <= y))
         self._points.append(x.copy())
@@ -242,7 +243,7 @@ class Optimizer:
             self._run.tell(*self._seen(y, g), self._unit(x) if elsewhere else None)
         self._descents.append(self._number_of_descent())
         steps = self._budget - len(self._points) + 1
-        if improved and steps:
+        if improved and steps and (self.space.moves or exponent != self._exponent):
             pressed = self.space.presses(x, g)
             if pressed.any() or exponent != self._exponent:
                 self._move(x, y, g, steps, pressed, exponent)
@@ -270,8 +271,8 @@ class Optimizer:
         What falls from the first value on towards zero needs no other, unless that was one of the large ones.
         """
         with np.errstate(all="ignore"):
-            sizes = np.abs(np.append(g[self.space.free] * self.space.box.half_width, y))
-        size = sizes[np.isfinite(sizes)].max()
+            sizes = np.abs(g[self.space.free] * self.space.box.half_width)
+        size = float(sizes.max(initial=abs(y), where=np.isfinite(sizes)))
         exponent = math.frexp(size)[1]
         above = exponent - self._exponent
         needed = above > _EXPONENTS or (-above > _EXPONENTS and (first or self._exponent > 0))
@@ -284,9 +285,11 @@ class Optimizer:
 
     def _seen(self, y: float, g: Vector) -> tuple[Vector, Vector]:
         """Value (1,) and gradient (1, n) as the search sees them."""
+        slope, value = g[self.space.free], np.array([y])
         with np.errstate(all="ignore"):
-            slope = np.ldexp(g[self.space.free], -self._exponent) * self.space.box.half_width
-            return np.ldexp([y], -self._exponent), slope[None]
+            if self._exponent:
+                slope, value = np.ldexp(slope, -self._exponent), np.ldexp(value, -self._exponent)
+            return value, (slope * self.space.box.half_width)[None]
 
     def _number_of_descent(self) -> int:
         assert self._run is not None

@@ -39,6 +39,7 @@ class Space:
         lower: Lower bounds (dim,), infinite where there are none.
         upper: Upper bounds (dim,).
         free: Indices of the variables that are not fixed (n,).
+        moves: Whether there is a variable without a bound, and so a region.
         box: What is searched now: a box of the free variables.
 
     Raises:
@@ -53,6 +54,7 @@ class Space:
         self.lower, self.upper = _bounds(bounds, None if start is None else len(start))
         self.dim = len(self.lower)
         self.free = np.flatnonzero(self.lower < self.upper)
+        self.moves = not (np.isfinite(self.lower) & np.isfinite(self.upper)).all()
         self._start = self._inside(start)
         self._width = self._region(region)
         if len(self.free):
