@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from pop_envs.checks import one_of
+from pop_envs.objectives.base import BoxObjective, Objective
+from pop_envs.rendering import EpisodePainter
 
 Observation = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 RENDER_MODES = ("rgb_array",)
+
+
+Batch = TypeVar("Batch", bound="Core")
+Painter = TypeVar("Painter", bound=EpisodePainter)
 
 
 class EpisodeBatch(ABC):
@@ -64,6 +72,83 @@ class EpisodeBatch(ABC):
     @abstractmethod
     def frames(self) -> tuple[NDArray[np.uint8], ...]:
         """A picture (height, width, 3) of each episode."""
+
+
+class Core(Protocol):
+    """A family's batched decision process, as its face needs it."""
+
+    num_envs: int
+    device: torch.device
+    objective: Objective | None
+
+    @property
+    def done(self) -> Tensor:
+        """Which episodes (num_envs,) have ended."""
+
+    def reset(self, rngs: Sequence[np.random.Generator], index: Tensor | None = None) -> None:
+        """Starts the episodes at ``index`` (all by default) anew, the i-th with ``rngs[i]``."""
+
+    def step(self, action: Tensor) -> Tensor:
+        """Makes one step with actions (num_envs, ...); returns rewards (num_envs,), float64."""
+
+
+class CoreEpisodes(EpisodeBatch, Generic[Batch, Painter]):
+    """Episodes that a core computes; a family adds spaces, observations, facts, and what its pictures show.
+
+    Args:
+        core: What computes them.
+        budget: Steps of an episode.
+        painters: One for each episode, or none.
+    """
+
+    def __init__(self, core: Batch, budget: int, painters: Sequence[Painter]) -> None:
+        self.core, self.num_envs, self.budget, self._painters = core, core.num_envs, budget, painters
+
+    def reset(self, rngs: Sequence[np.random.Generator], mask: Mask | None = None) -> None:
+        """See ``EpisodeBatch``."""
+        self.core.reset(rngs, None if mask is None else torch.from_numpy(np.flatnonzero(mask)).to(self.core.device))
+        for i, painter in enumerate(self._painters):
+            if mask is None or mask[i]:
+                self._begin_picture(painter, i)
+                self._record(painter, i)
+
+    def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See ``EpisodeBatch``."""
+        rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
+        for i, painter in enumerate(self._painters):
+            self._record(painter, i)
+        return rewards
+
+    @property
+    def done(self) -> Mask:
+        """See ``EpisodeBatch``."""
+        return copied(self.core.done)
+
+    def frames(self) -> tuple[NDArray[np.uint8], ...]:
+        """See ``EpisodeBatch``."""
+        return tuple(painter.frame() for painter in self._painters)
+
+    @abstractmethod
+    def _begin_picture(self, painter: Painter, i: int) -> None:
+        """Shows the painter the function of episode ``i``, which begins."""
+
+    @abstractmethod
+    def _record(self, painter: Painter, i: int) -> None:
+        """Shows the painter the newest point of episode ``i``."""
+
+    def _row(self, i: int) -> Tensor:
+        """The index (1,) of episode ``i``."""
+        return torch.tensor([i], device=self.core.device)
+
+    def _own(self, x: Tensor) -> NDArray[np.float64]:
+        """Points (num_envs, dim) in the function's own coordinates, where it has others than the unit box's."""
+        objective = self.core.objective
+        return objective.from_unit(x.cpu().numpy()) if isinstance(objective, BoxObjective) else copied(x)
+
+
+def copied(tensor: Tensor) -> NDArray[Any]:
+    """A NumPy array that nobody else holds."""
+    return np.array(tensor.cpu().numpy())
 
 
 Episodes = TypeVar("Episodes", bound=EpisodeBatch)

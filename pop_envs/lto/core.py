@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pop_envs.checks import positive_int
 from pop_envs.lto.task import LTOTask
-from pop_envs.objectives.base import FunctionBatch, Objective, Uniforms, evaluate
+from pop_envs.objectives.base import FunctionBatch, Objective, Uniforms, evaluate, one_per_run, uniform_rows
 
 
 class Core:
@@ -50,16 +50,8 @@ class Core:
         device: torch.device | str = "cpu",
     ) -> None:
         self.num_envs = positive_int("num_envs", num_envs)
-        if objective is not None and not isinstance(objective, Objective):
-            raise ValueError(f"objective must be a pop_envs.Objective, got {type(objective).__name__}")
-        if isinstance(objective, FunctionBatch) and len(objective) != num_envs:
-            if len(objective) != 1:
-                raise ValueError(
-                    f"objective must hold one function, or one for each of the num_envs={num_envs} runs, "
-                    f"got {len(objective)}"
-                )
-            objective = objective.rows(torch.zeros(num_envs, dtype=torch.int64))
-        self.task, self.objective = task, objective
+        self.objective = None if objective is None else one_per_run(objective, num_envs)
+        self.task = task
         self.losses, self.reward = task.make_task(), task.make_reward()
         self.dim = self.losses.dim if objective is None else objective.dim
         self.search = task.make_search()
@@ -99,10 +91,7 @@ class Core:
     def _draw(self, rngs: Sequence[np.random.Generator], index: Tensor | None) -> tuple[Objective, Tensor]:
         """New functions and starts, one for each generator."""
         num_uniforms = 0 if self.objective is not None else self.losses.num_uniforms(self.dim)
-        rows = np.empty((len(rngs), num_uniforms + self.dim))
-        for rng, row in zip(rngs, rows, strict=True):
-            rng.random(out=row)
-        uniforms = torch.from_numpy(rows).to(self.device)
+        uniforms = uniform_rows(rngs, num_uniforms + self.dim).to(self.device)
         x = Uniforms(uniforms[:, num_uniforms:]).normal(self.dim)
         if self.objective is None:
             return self.losses.build(uniforms[:, :num_uniforms], self.dim), x

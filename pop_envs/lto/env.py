@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from pop_envs.lto.search import LIMIT
 from pop_envs.lto.task import LTOTask, RewardLike, TaskLike
 from pop_envs.objectives.base import BoxObjective, Objective
 from pop_envs.rendering import EpisodePainter
-from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, EpisodeBatch, Mask, Observation
+from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, CoreEpisodes, Observation, copied
 
 _WINDOW = 6.0  # half the width of what is shown of a landscape, which has no box
 
@@ -163,35 +162,14 @@ class LearningToOptimizeVectorEnv(BatchVectorEnv["LTOEpisodes"]):
         super().__init__(LTOEpisodes(core, paint=render_mode is not None), render_mode, autoreset_mode)
 
 
-class LTOEpisodes(EpisodeBatch):
+class LTOEpisodes(CoreEpisodes[Core, EpisodePainter]):
     """What is seen of a core's runs: observations, facts and frames."""
 
     def __init__(self, core: Core, paint: bool) -> None:
-        self.core = core
-        self.num_envs, self.budget = core.num_envs, core.task.budget
+        budget = core.task.budget
+        super().__init__(core, budget, [EpisodePainter(budget) for _ in range(core.num_envs)] if paint else [])
         self.observation_space = Box(-LIMIT, LIMIT, (core.task.history * (1 + core.dim),), np.float32)
         self.action_space = Box(-1.0, 1.0, (core.dim,), np.float32)
-        self._painters = [EpisodePainter(self.budget) for _ in range(core.num_envs)] if paint else []
-
-    def reset(self, rngs: Sequence[np.random.Generator], mask: Mask | None = None) -> None:
-        """See ``EpisodeBatch``."""
-        self.core.reset(rngs, None if mask is None else torch.from_numpy(np.flatnonzero(mask)).to(self.core.device))
-        for i, painter in enumerate(self._painters):
-            if mask is None or mask[i]:
-                painter.restart(self._window(i), np.nan)
-                self._record(i)
-
-    def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See ``EpisodeBatch``."""
-        rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
-        for i in range(len(self._painters)):
-            self._record(i)
-        return rewards
-
-    @property
-    def done(self) -> Mask:
-        """See ``EpisodeBatch``."""
-        return _copy(self.core.done)
 
     def observe(self) -> Observation:
         """See ``EpisodeBatch``."""
@@ -200,19 +178,18 @@ class LTOEpisodes(EpisodeBatch):
     def facts(self) -> dict[str, NDArray[Any]]:
         """See ``EpisodeBatch``."""
         return {
-            "x": _copy(self.core.search.x),
-            "value": _copy(self.core.search.y),
-            "best_x": _copy(self.core.best_x),
-            "best_value": _copy(self.core.best_y),
+            "x": copied(self.core.search.x),
+            "value": copied(self.core.search.y),
+            "best_x": copied(self.core.best_x),
+            "best_value": copied(self.core.best_y),
         }
 
-    def frames(self) -> tuple[NDArray[np.uint8], ...]:
-        """See ``EpisodeBatch``."""
-        return tuple(painter.frame() for painter in self._painters)
+    def _begin_picture(self, painter: EpisodePainter, i: int) -> None:
+        painter.restart(self._window(i), np.nan)
 
     def _window(self, i: int) -> BoxObjective:
         """Function ``i`` in a box around its start."""
-        function = self.core.functions.rows(torch.tensor([i], device=self.core.device))
+        function = self.core.functions.rows(self._row(i))
         start = self.core.search.x[i].cpu().numpy()
 
         def value_and_grad(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -221,11 +198,7 @@ class LTOEpisodes(EpisodeBatch):
 
         return BoxObjective(value_and_grad, start - _WINDOW, start + _WINDOW)
 
-    def _record(self, i: int) -> None:
-        painter, search = self._painters[i], self.core.search
+    def _record(self, painter: EpisodePainter, i: int) -> None:
+        search = self.core.search
         assert isinstance(painter.objective, BoxObjective)
         painter.record(torch.from_numpy(painter.objective.to_unit(search.x[i].cpu().numpy())), search.y[i])
-
-
-def _copy(tensor: torch.Tensor) -> NDArray[Any]:
-    return np.array(tensor.cpu().numpy())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any, Self
 
@@ -135,6 +135,34 @@ class Prior(ABC):
     ) -> FunctionBatch:
         """Draws ``batch`` functions in ``dim`` dimensions from one generator."""
         return self.build(torch.from_numpy(rng.random((batch, self.num_uniforms(dim)))).to(device), dim)
+
+
+def uniform_rows(rngs: Sequence[np.random.Generator], length: int) -> Tensor:
+    """A row of uniform numbers (len(rngs), length) from each generator, float64, so that N rows equal N single ones."""
+    rows = np.empty((len(rngs), length))
+    for rng, row in zip(rngs, rows, strict=True):
+        rng.random(out=row)
+    return torch.from_numpy(rows)
+
+
+def one_per_run(objective: Objective, num_envs: int) -> Objective:
+    """A fixed objective of ``num_envs`` runs, with a row for each where it is a batch.
+
+    Raises:
+        ValueError: If it is no objective, or a batch of another number of functions than one or one for each run.
+    """
+    if not isinstance(objective, Objective):
+        raise ValueError(
+            f"objective must be a pop_envs.Objective, got {type(objective).__name__}; "
+            "wrap a function of your own in pop_envs.BoxObjective(value_and_grad, lower, upper)"
+        )
+    if not isinstance(objective, FunctionBatch) or len(objective) == num_envs:
+        return objective
+    if len(objective) != 1:
+        raise ValueError(
+            f"objective must hold one function, or one for each of the num_envs={num_envs} runs, got {len(objective)}"
+        )
+    return objective.rows(torch.zeros(num_envs, dtype=torch.int64, device="cpu"))
 
 
 def evaluate(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pop_envs.checks import positive_int
-from pop_envs.objectives.base import FunctionBatch, Objective, evaluate
+from pop_envs.objectives.base import FunctionBatch, Objective, evaluate, one_per_run, uniform_rows
 from pop_envs.objectives.reference import reference_minimum, spread
 from pop_envs.pop.task import POPTask
 
@@ -52,19 +52,19 @@ class Core:
         device: torch.device | str = "cpu",
     ) -> None:
         self.num_envs = positive_int("num_envs", num_envs)
-        if objective is not None and not isinstance(objective, Objective):
-            raise ValueError(
-                f"objective must be a pop_envs.Objective, got {type(objective).__name__}; "
-                "wrap a function of your own in pop_envs.BoxObjective(value_and_grad, lower, upper)"
-            )
+        self.objective = None if objective is None else one_per_run(objective, num_envs)
         if objective is not None and dim not in (None, objective.dim):
             raise ValueError(f"dim={dim} contradicts the objective's {objective.dim}; leave dim out")
         self.task = task
         self.dim = objective.dim if objective is not None else positive_int("dim", 2 if dim is None else dim)
-        self.objective = self._one_per_run(objective)
         self.prior, self.reward = task.make_prior(), task.make_reward()
         self.search = task.make_search()
         self.device = torch.device(device)
+
+    @property
+    def done(self) -> Tensor:
+        """Which runs (num_envs,) have spent their budget."""
+        return self.search.done
 
     @property
     def tokens_shape(self) -> tuple[int, int]:
@@ -93,25 +93,12 @@ class Core:
         self.search.update(*evaluate(self.functions, x))
         return self.reward(self.search.trajectory, self.spread, self.minimum)
 
-    def _one_per_run(self, objective: Objective | None) -> Objective | None:
-        if not isinstance(objective, FunctionBatch) or len(objective) == self.num_envs:
-            return objective
-        if len(objective) != 1:
-            raise ValueError(
-                f"objective must hold one function, or one for each of the num_envs={self.num_envs} runs, "
-                f"got {len(objective)}"
-            )
-        return objective.rows(torch.zeros(self.num_envs, dtype=torch.int64, device="cpu"))
-
     def _draw(
         self, rngs: Sequence[np.random.Generator], index: Tensor | None
     ) -> tuple[Objective, Tensor, Tensor, Tensor]:
         """New functions, starts, spreads and minima, one for each generator."""
         num_uniforms = 0 if self.objective is not None else self.prior.num_uniforms(self.dim)
-        rows = np.empty((len(rngs), num_uniforms + self.dim))
-        for rng, row in zip(rngs, rows, strict=True):
-            rng.random(out=row)
-        uniforms = torch.from_numpy(rows).to(self.device)
+        uniforms = uniform_rows(rngs, num_uniforms + self.dim).to(self.device)
         x = 2 * uniforms[:, num_uniforms:] - 1
         if self.objective is None:
             functions = self.prior.build(uniforms[:, :num_uniforms], self.dim)

@@ -12,12 +12,12 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from pop_envs.checks import one_of
-from pop_envs.objectives.base import BoxObjective, Objective
+from pop_envs.objectives.base import Objective
 from pop_envs.pop.core import Core
 from pop_envs.pop.task import POPTask, PriorLike, RewardLike, StepRuleLike, TokensLike
 from pop_envs.pop.tokens import TokenSpace
 from pop_envs.rendering import EpisodePainter
-from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, EpisodeBatch, Mask, Observation
+from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, CoreEpisodes, Mask, Observation, copied
 
 ObservationName = Literal["trajectory", "token"]
 
@@ -273,14 +273,14 @@ class POPVectorEnv(BatchVectorEnv["POPEpisodes"]):
         super().__init__(episodes, render_mode, autoreset_mode)
 
 
-class POPEpisodes(EpisodeBatch):
+class POPEpisodes(CoreEpisodes[Core, EpisodePainter]):
     """What is seen of a core's runs: observations, facts and frames."""
 
     def __init__(self, core: Core, observation: ObservationName, paint: bool) -> None:
         one_of("observation", observation, OBSERVATIONS)
-        self.core = core
-        self.num_envs, self.budget = core.num_envs, core.task.budget
         self._every = np.arange(core.num_envs)
+        budget = core.task.budget
+        super().__init__(core, budget, [EpisodePainter(budget) for _ in self._every] if paint else [])
         tokens, shape = core.search.tokens, core.tokens_shape
         self._tokens: Observation | None = None  # (num_envs, budget + 1, dim, features), of all points so far
         if observation == "trajectory":
@@ -289,32 +289,12 @@ class POPEpisodes(EpisodeBatch):
             tokens, self.budget, (core.dim,) if self._tokens is None else (self.budget + 1, core.dim)
         )
         self.action_space = Box(-1.0, 1.0, (core.dim,), np.float32)
-        self._painters = [EpisodePainter(self.budget) for _ in self._every] if paint else []
 
     def reset(self, rngs: Sequence[np.random.Generator], mask: Mask | None = None) -> None:
         """See ``EpisodeBatch``."""
-        self.core.reset(rngs, None if mask is None else torch.from_numpy(np.flatnonzero(mask)).to(self.core.device))
+        super().reset(rngs, mask)
         if self._tokens is not None:
             self._tokens[... if mask is None else mask] = 0
-        run = self.core.search.trajectory
-        for i, painter in enumerate(self._painters):
-            if mask is None or mask[i]:
-                row = torch.tensor([i], device=self.core.device)
-                painter.restart(self.core.functions.rows(row), self.core.minimum[i].item())
-                painter.record(run.x[i], run.y[i])
-
-    def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See ``EpisodeBatch``."""
-        rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
-        run = self.core.search.trajectory
-        for i, painter in enumerate(self._painters):
-            painter.record(run.x[i], run.y[i])
-        return rewards
-
-    @property
-    def done(self) -> Mask:
-        """See ``EpisodeBatch``."""
-        return _copy(self.core.search.done)
 
     def observe(self) -> Observation:
         """The newest tokens (num_envs, dim, features), or all of them (num_envs, budget + 1, dim, features)."""
@@ -329,20 +309,15 @@ class POPEpisodes(EpisodeBatch):
         run = self.core.search.trajectory
         return {
             "x": self._own(run.x),
-            "value": _copy(run.y),
+            "value": copied(run.y),
             "best_x": self._own(run.best_x),
-            "best_value": _copy(run.best_y),
-            "valid": _copy(run.valid),
+            "best_value": copied(run.best_y),
+            "valid": copied(run.valid),
         }
 
-    def frames(self) -> tuple[NDArray[np.uint8], ...]:
-        """See ``EpisodeBatch``."""
-        return tuple(painter.frame() for painter in self._painters)
+    def _begin_picture(self, painter: EpisodePainter, i: int) -> None:
+        painter.restart(self.core.functions.rows(self._row(i)), self.core.minimum[i].item())
 
-    def _own(self, x: torch.Tensor) -> NDArray[np.float64]:
-        objective = self.core.objective
-        return objective.from_unit(x.cpu().numpy()) if isinstance(objective, BoxObjective) else _copy(x)
-
-
-def _copy(tensor: torch.Tensor) -> NDArray[Any]:
-    return np.array(tensor.cpu().numpy())
+    def _record(self, painter: EpisodePainter, i: int) -> None:
+        run = self.core.search.trajectory
+        painter.record(run.x[i], run.y[i])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pop_envs.checks import positive_int
-from pop_envs.objectives.base import FunctionBatch, Objective
+from pop_envs.objectives.base import Objective, one_per_run, uniform_rows
 from pop_envs.objectives.landscapes import NUM_START_UNIFORMS, Landscapes
 from pop_envs.objectives.reference import reference_minimum
 from pop_envs.rover.rewards import Path
@@ -59,10 +59,8 @@ class Core:
         if objective is not None and (not isinstance(objective, Objective) or objective.dim != _DIM):
             got = f"one of {objective.dim}" if isinstance(objective, Objective) else type(objective).__name__
             raise ValueError(f"objective must be a pop_envs.Objective of 2 coordinates, got {got}")
-        if isinstance(objective, FunctionBatch) and len(objective) not in (1, num_envs):
-            raise ValueError(f"objective must hold one function, or one for each of the {num_envs}: {len(objective)}")
+        self.objective = None if objective is None else one_per_run(objective, num_envs)
         self.task = task
-        self.objective = objective
         self.prior, self.reward, self.direction = task.make_prior(), task.make_reward(), task.make_direction()
         self.device = torch.device(device)
         self._rngs: list[np.random.Generator] = []
@@ -131,12 +129,8 @@ class Core:
         """New functions, starts, step sizes and resolutions, one for each generator."""
         of_function = self.prior.num_uniforms(_DIM) if self.objective is None else 0
         of_start = NUM_START_UNIFORMS if self.objective is None else _DIM
-        rows = np.empty((len(rngs), of_function + of_start + 2))
-        for rng, row in zip(rngs, rows, strict=True):
-            rng.random(out=row)
-        of_functions, of_starts, of_scales = (
-            torch.from_numpy(part).to(self.device) for part in np.split(rows, [of_function, -2], 1)
-        )
+        uniforms = uniform_rows(rngs, of_function + of_start + 2).to(self.device)
+        of_functions, of_starts, of_scales = uniforms.split([of_function, of_start, 2], 1)
         alpha, delta = (
             low * (high / low) ** u
             for (low, high), u in zip((self.task.alpha, self.task.delta), of_scales.unbind(1), strict=True)
@@ -144,11 +138,7 @@ class Core:
         if self.objective is None:
             landscapes = self.prior.build(of_functions, _DIM)
             return landscapes, landscapes.starts(of_starts), alpha, delta
-        functions = self.objective
-        if isinstance(functions, FunctionBatch):
-            every = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
-            functions = functions.rows(every) if len(functions) == 1 else functions
-            functions = functions if index is None else functions.rows(index)
+        functions = self.objective if index is None else self.objective.rows(index)
         return functions, 2 * of_starts - 1, alpha, delta
 
     def _minima(self, functions: Objective, batch: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from pop_envs.objectives.base import BoxObjective, Objective
+from pop_envs.objectives.base import Objective
 from pop_envs.objectives.landscapes import Family
 from pop_envs.rover.core import Core
 from pop_envs.rover.painter import RoverPainter
 from pop_envs.rover.search import HIGHEST_CHANGE, LOWEST_CHANGE
 from pop_envs.rover.task import Bounds, DirectionLike, RewardLike, RoverTask
-from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, EpisodeBatch, Mask, Observation
+from pop_envs.vector import BatchOfOneEnv, BatchVectorEnv, CoreEpisodes, Observation, copied
 
 
 class RoverEnv(BatchOfOneEnv["RoverEpisodes"]):
@@ -181,66 +180,34 @@ class RoverVectorEnv(BatchVectorEnv["RoverEpisodes"]):
         super().__init__(RoverEpisodes(core, paint=render_mode is not None), render_mode, autoreset_mode)
 
 
-class RoverEpisodes(EpisodeBatch):
+class RoverEpisodes(CoreEpisodes[Core, RoverPainter]):
     """What is seen of a core's rovers: observations, facts and frames."""
 
     def __init__(self, core: Core, paint: bool) -> None:
-        self.core = core
-        self.num_envs, self.budget = core.num_envs, core.task.budget
-        n = core.task.n
+        n, budget = core.task.n, core.task.budget
+        super().__init__(core, budget, [RoverPainter(budget, n) for _ in range(core.num_envs)] if paint else [])
         self.observation_space = Box(0.0, 1.0, (n, n), np.float32)
         self.action_space = Box(LOWEST_CHANGE, HIGHEST_CHANGE, (2,), np.float32)
-        self._painters = [RoverPainter(self.budget, n) for _ in range(core.num_envs)] if paint else []
-
-    def reset(self, rngs: Sequence[np.random.Generator], mask: Mask | None = None) -> None:
-        """See ``EpisodeBatch``."""
-        self.core.reset(rngs, None if mask is None else torch.from_numpy(np.flatnonzero(mask)).to(self.core.device))
-        for i, painter in enumerate(self._painters):
-            if mask is None or mask[i]:
-                row = torch.tensor([i], device=self.core.device)
-                painter.restart(self.core.functions.rows(row), self.core.path.minimum[i].item())
-                self._sense(painter, i)
-
-    def step(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See ``EpisodeBatch``."""
-        rewards: NDArray[np.float64] = self.core.step(torch.from_numpy(actions)).cpu().numpy()
-        for i, painter in enumerate(self._painters):
-            self._sense(painter, i)
-        return rewards
-
-    @property
-    def done(self) -> Mask:
-        """See ``EpisodeBatch``."""
-        return _copy(self.core.done)
 
     def observe(self) -> Observation:
         """The grids (num_envs, n, n)."""
-        return _copy(self.core.search.seen)
+        return copied(self.core.search.seen)
 
     def facts(self) -> dict[str, NDArray[Any]]:
         """See ``EpisodeBatch``."""
         search, task = self.core.search, self.core.task
         return {
             "x": self._own(search.x),
-            "value": _copy(search.y),
-            "best_value": _copy(self.core.best),
-            "alpha": _copy(search.scales.alpha),
-            "delta": _copy(search.scales.delta),
-            "evaluations": _copy((self.core.path.t + 1) * task.n**2),
+            "value": copied(search.y),
+            "best_value": copied(self.core.best),
+            "alpha": copied(search.scales.alpha),
+            "delta": copied(search.scales.delta),
+            "evaluations": copied((self.core.path.t + 1) * task.n**2),
         }
 
-    def frames(self) -> tuple[NDArray[np.uint8], ...]:
-        """See ``EpisodeBatch``."""
-        return tuple(painter.frame() for painter in self._painters)
+    def _begin_picture(self, painter: RoverPainter, i: int) -> None:
+        painter.restart(self.core.functions.rows(self._row(i)), self.core.path.minimum[i].item())
 
-    def _sense(self, painter: RoverPainter, i: int) -> None:
+    def _record(self, painter: RoverPainter, i: int) -> None:
         search = self.core.search
         painter.sense(search.x[i], search.y[i], search.scales.delta[i])
-
-    def _own(self, x: torch.Tensor) -> NDArray[np.float64]:
-        objective = self.core.objective
-        return objective.from_unit(x.cpu().numpy()) if isinstance(objective, BoxObjective) else _copy(x)
-
-
-def _copy(tensor: torch.Tensor) -> NDArray[Any]:
-    return np.array(tensor.cpu().numpy())
