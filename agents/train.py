@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatisti
 from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.folders import claim_folder
+from agents.training.globals import lent_globals
 from agents.training.validation import Score, ValidationSet
 from agents.vec_env import DrawnVecEnv
 from pop_envs.objectives.priors import PRIORS
@@ -61,15 +61,8 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     """
     _check_device(config.device)
     claim_folder(config)
-    # SB3 draws from the global generators, which are the caller's, as the number of threads is.
-    threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    try:
+    with lent_globals(config.threads):
         return _train(config)
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:

@@ -22,6 +22,17 @@ def positive_int(name: str, value: int) -> int:
     return int(value)
 
 
+def positive(name: str, value: float) -> float:
+    """``value``, if it is positive.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value
+
+
 def one_of(name: str, value: str, allowed: Collection[str]) -> str:
     """``value``, if it is among ``allowed``.
 

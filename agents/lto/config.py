@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pop_envs.checks import positive_int
+from pop_envs.checks import positive, positive_int
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import TASKS
 
@@ -80,8 +80,7 @@ class LTOConfig:
         for name in ("hidden", "functions", "trajectories", "epochs", "first_epochs", "batch", "components", "threads"):
             positive_int(name, getattr(self, name))
         for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            positive(name, getattr(self, name))
 
     def settings(self) -> dict[str, Any]:
         """All settings by the names that the command line gives them, the task's among them."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
+from agents.lto.algorithm import GroupedAlgorithm
 from agents.lto.classical import best_momentum
 from agents.lto.dynamics import MixturePrior
 from agents.lto.linear_gaussian import Costs, Policy, constrained
 from agents.lto.policy import StepPolicy, input_scale
-from agents.lto.vec_env import GroupedVecEnv
 from pop_envs.checks import one_of
 
 Reference = Literal["policy", "target"]
@@ -49,7 +47,7 @@ class Rollouts:
         return torch.cat([self.x[:, :steps], *slots], -1)
 
 
-class GuidedPolicySearch(BaseAlgorithm):
+class GuidedPolicySearch(GroupedAlgorithm):
     """Guided policy search (Levine and Abbeel, 2014) as Li and Malik use it (sections 3.3 and 5).
 
     Each iteration plays some runs of each function, fits linear models of what evaluations tell, finds for each
@@ -79,10 +77,6 @@ class GuidedPolicySearch(BaseAlgorithm):
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"StepPolicy": StepPolicy}
-    policy: StepPolicy
-    env: GroupedVecEnv | None
-
     def __init__(
         self,
         policy: type[StepPolicy] | str,
@@ -105,11 +99,7 @@ class GuidedPolicySearch(BaseAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        if env is not None and not isinstance(env, GroupedVecEnv):
-            raise ValueError(
-                f"guided policy search needs an agents.lto.vec_env.GroupedVecEnv, got {type(env).__name__}"
-            )
-        super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
+        super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
@@ -127,18 +117,11 @@ class GuidedPolicySearch(BaseAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
-        ).to(self.device)
+        super()._setup_model()
         self.prior = MixturePrior(self.components, self.prior_strength, seed=self.seed or 0)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_played"]
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "policy.optimizer"], []
 
     def learn(
         self,

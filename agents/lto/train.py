@@ -37,6 +37,7 @@ from agents.lto.vec_env import GroupedVecEnv
 from agents.training.callbacks import HISTORY, STATE, WarmCosine
 from agents.training.command_line import command, progress
 from agents.training.folders import claim_folder
+from agents.training.globals import lent_globals
 from agents.vec_env import GymnasiumVecEnv
 from pop_envs.lto.env import LearningToOptimizeVectorEnv
 from pop_envs.lto.task import LTOTask
@@ -77,14 +78,8 @@ def train(config: LTOConfig) -> dict[str, float]:
         ValueError: If the run to resume was made with other settings.
     """
     claim_folder(config)
-    threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    torch.set_num_threads(config.threads)
-    try:
+    with lent_globals(config.threads):
         return _train(config)
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def score(network: StepNetwork, task: LTOTask, functions: Losses, x0: Tensor) -> dict[str, float]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
+from agents.lto.algorithm import GroupedAlgorithm
 from agents.lto.policy import StepPolicy
-from agents.lto.vec_env import GroupedVecEnv
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import Objective
 from pop_optimizer.networks.steps import StepNetwork
@@ -34,7 +32,7 @@ def unroll(network: StepNetwork, task: LTOTask, functions: Objective, x0: Tensor
     return torch.stack(points, 1), torch.stack(values, 1)
 
 
-class UnrolledDescent(BaseAlgorithm):
+class UnrolledDescent(GroupedAlgorithm):
     """Descends the mean cost of whole runs by its exact gradient, in the form of an SB3 algorithm.
 
     Args:
@@ -44,10 +42,6 @@ class UnrolledDescent(BaseAlgorithm):
         max_grad_norm: Bound on the gradient of an update.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
     """
-
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"StepPolicy": StepPolicy}
-    policy: StepPolicy
-    env: GroupedVecEnv | None
 
     def __init__(
         self,
@@ -59,22 +53,10 @@ class UnrolledDescent(BaseAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        if env is not None and not isinstance(env, GroupedVecEnv):
-            raise ValueError(f"UnrolledDescent needs an agents.lto.vec_env.GroupedVecEnv, got {type(env).__name__}")
-        super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
+        super().__init__(policy, env, learning_rate, **kwargs)
         self.max_grad_norm = max_grad_norm
         if _init_setup_model:
             self._setup_model()
-
-    def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
-        ).to(self.device)
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "policy.optimizer"], []
 
     def learn(
         self,

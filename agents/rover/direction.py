@@ -18,7 +18,9 @@ from torch.nn.functional import softplus
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.training.command_line import progress
-from pop_envs.checks import positive_int
+from agents.training.folders import claim_folder
+from agents.training.globals import lent_globals
+from pop_envs.checks import positive, positive_int
 from pop_envs.objectives.landscapes import FAMILIES, NUM_START_UNIFORMS, Family, LandscapePrior, Landscapes
 from pop_envs.rover.directions import Best
 from pop_envs.rover.grid import grid_offsets, rescaled
@@ -80,15 +82,14 @@ class DirectionConfig:
         if self.functions % CHUNK:
             raise ValueError(f"functions must be a multiple of {CHUNK}, got {self.functions}")
         for name in ("learning_rate", "minutes", "save_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            positive(name, getattr(self, name))
 
     @property
     def folder(self) -> Path:
         """Where the run's files go."""
         return self.out / f"{self.name}-{self.seed}"
 
-    def record(self) -> dict[str, Any]:
+    def lasting(self) -> dict[str, Any]:
         """The settings that a run keeps when it is resumed, as plain JSON values."""
         free = {"name", "out", "resume", "minutes", "threads", "save_every"}
         return json.loads(json.dumps({f.name: getattr(self, f.name) for f in fields(self) if f.name not in free}))
@@ -190,12 +191,9 @@ def train_direction(config: DirectionConfig, console: Console | None = None) -> 
         FileNotFoundError: If there is nothing to resume.
         ValueError: If the run to resume was made with other settings.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    try:
+    claim_folder(config, STATE)
+    with lent_globals(config.threads):
         return _Training(config, console).run()
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Training:
@@ -263,7 +261,7 @@ class _Training:
         shape = {"n": self.config.n, "channels": self.config.channels, "width": self.config.width}
         card = {
             "network": shape,
-            "training": self.config.record(),
+            "training": self.config.lasting(),
             "updates": self.done,
             "seconds": round(seconds, 1),
             "degrees to the teacher on held-out landscapes": by_family,
@@ -271,7 +269,6 @@ class _Training:
         }
         write_weights(self.config.folder, self.network.state_dict(), card, kind="rover-direction", written_in=1)
         state = {
-            "settings": self.config.record(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -283,17 +280,9 @@ class _Training:
         partial.replace(self.config.folder / STATE)
 
     def _resume(self) -> None:
-        file = self.config.folder / STATE
-        if file.exists() and not self.config.resume:
-            raise FileExistsError(f"{self.config.folder} holds a run: go on with --resume, or choose another --seed")
-        self.config.folder.mkdir(parents=True, exist_ok=True)
         if not self.config.resume:
             return
-        if not file.exists():
-            raise FileNotFoundError(f"nothing to resume in {self.config.folder}: leave --resume out")
-        state = torch.load(file, weights_only=True)
-        if state["settings"] != self.config.record():
-            raise ValueError(f"{self.config.folder} was made with other settings: resume with the same")
+        state = torch.load(self.config.folder / STATE, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

@@ -25,17 +25,18 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 from torch import Tensor, nn
 
 from agents.rover.rollout import held_out_core, rollout
-from agents.training.callbacks import WarmCosine
+from agents.training.callbacks import HISTORY, STATE, WarmCosine
 from agents.training.command_line import progress
+from agents.training.folders import claim_folder
+from agents.training.globals import lent_globals
 from agents.vec_env import GymnasiumVecEnv
-from pop_envs.checks import positive_int
+from pop_envs.checks import positive, positive_int
 from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rover.env import RoverVectorEnv
 from pop_envs.rover.task import RoverTask
-from pop_optimizer.checkpoint import versions, write_atomically, write_weights
+from pop_optimizer.checkpoint import versions, write_weights
 from pop_optimizer.networks.rover import GridEncoder, RoverNetwork
 
-STATE, CONFIG, HISTORY = "state.zip", "config.json", "validation.jsonl"
 KIND = "rover"
 
 AlgorithmName = Literal["recurrent_ppo", "ppo", "td3", "ddpg", "sac"]
@@ -110,8 +111,7 @@ class PolicyConfig:
         for name in ("steps", "threads", "stack", "channels", "width", "envs", "batch", "epochs", "updates", "buffer"):
             positive_int(name, getattr(self, name))
         for name in ("minutes", "learning_rate", "clip", "validate_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            positive(name, getattr(self, name))
         if self.task.n < 5:
             raise ValueError(f"the policy's convolutions need a grid of at least 5 x 5, got n={self.task.n}")
 
@@ -133,11 +133,12 @@ class PolicyConfig:
             "squash": "tanh" if off else "clip",
         }
 
-    def record(self) -> dict[str, Any]:
+    def lasting(self) -> dict[str, Any]:
         """The settings that a run keeps when it is resumed, as plain JSON values."""
         free = {"name", "out", "resume", "minutes", "steps", "threads", "validate_every", "task"}
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in free}
-        return kept | {"task": self.task.record(), "begin": Path(self.begin).name}
+        lasting: dict[str, Any] = json.loads(json.dumps(kept | {"task": self.task.record()}))
+        return lasting | {"begin": Path(self.begin).name}
 
 
 class GridExtractor(BaseFeaturesExtractor):
@@ -179,9 +180,8 @@ def train_policy(config: PolicyConfig, console: Console | None = None) -> float:
         FileNotFoundError: If there is nothing to resume.
         ValueError: If the run to resume was made with other settings.
     """
-    threads, torch_state, numpy_state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    torch.set_num_threads(config.threads)
-    try:
+    claim_folder(config)
+    with lent_globals(config.threads):
         history = _history(config)
         model = _model(config, history)
         model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
@@ -189,10 +189,6 @@ def train_policy(config: PolicyConfig, console: Console | None = None) -> float:
         model.learn(config.steps, callback=keeper, reset_num_timesteps=not config.resume)
         keeper.validate()
         return keeper.best
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def network_of(model: BaseAlgorithm, shape: dict[str, Any]) -> RoverNetwork:
@@ -256,7 +252,7 @@ class Keeper(BaseCallback):
             self.best = entry["log10_gap"]
             card = {
                 "network": self.config.shape,
-                "training": self.config.record(),
+                "training": self.config.lasting(),
                 "validation": entry,
                 "versions": versions("pop-optimizer", "torch", "numpy", "gymnasium", "stable-baselines3"),
             }
@@ -303,17 +299,8 @@ def _blind_to_resolution(network: RoverNetwork) -> Any:
 
 
 def _history(config: PolicyConfig) -> list[dict[str, Any]]:
-    """What a run's validations told so far; makes the folder of a new one."""
-    state, kept, history = (config.folder / name for name in (STATE, CONFIG, HISTORY))
-    if state.exists() and not config.resume:
-        raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
-    if config.resume and not state.exists():
-        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
-    now = json.loads(json.dumps(config.record()))
-    if config.resume and json.loads(kept.read_text("utf-8")) != now:
-        raise ValueError(f"{config.folder} was made with other settings: resume with the same")
-    config.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(kept, json.dumps(now, indent=2).encode())
+    """What a run's validations told so far; of a new one nothing."""
+    history = config.folder / HISTORY
     if not config.resume:
         history.unlink(missing_ok=True)
         return []

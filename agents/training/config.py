@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pop_envs.checks import positive_int
+from pop_envs.checks import positive, positive_int
 from pop_envs.pop.task import POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
@@ -91,8 +91,7 @@ class TrainConfig:
             for number in getattr(self, name):
                 positive_int(name, number)
         for name in ("minutes", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            positive(name, getattr(self, name))
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
         if self.episodes % self.batch_episodes:

@@ -31,8 +31,8 @@ class Configuration(Protocol):
         """What a run keeps when it is resumed; the version of its state, if it has one, is its "layout"."""
 
 
-def claim_folder(config: Configuration) -> None:
-    """Makes the folder of a new run, or checks that of a run that goes on.
+def claim_folder(config: Configuration, state: str = STATE) -> None:
+    """Makes the folder of a new run, or checks that of a run that goes on, from a file named ``state``.
 
     Raises:
         FileExistsError: If the folder holds a run already and the run is a new one.
@@ -42,11 +42,11 @@ def claim_folder(config: Configuration) -> None:
     """
     if config.out.exists() and not config.out.is_dir():
         raise ValueError(f"--out must be a folder, and {config.out} is a file")
-    state, kept = config.folder / STATE, config.folder / CONFIG
-    if state.exists() and not config.resume:
+    saved, kept = config.folder / state, config.folder / CONFIG
+    if saved.exists() and not config.resume:
         raise FileExistsError(f"{config.folder} holds a run: go on with --resume, or choose another --out or --seed")
-    if config.resume and not state.exists():
-        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {STATE}; leave --resume out")
+    if config.resume and not saved.exists():
+        raise FileNotFoundError(f"nothing to resume in {config.folder}: no {state}; leave --resume out")
     if config.resume:
         before, now = _kept(kept), config.lasting()
         if before.get("layout") != now.get("layout"):

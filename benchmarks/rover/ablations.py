@@ -13,7 +13,9 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from agents.rover.policy import CONFIG, HISTORY, STATE, PolicyConfig, train_policy
+from agents.rover.policy import PolicyConfig, train_policy
+from agents.training.callbacks import HISTORY, STATE
+from agents.training.folders import CONFIG
 from benchmarks.rover.report import table
 from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rover.task import RoverTask

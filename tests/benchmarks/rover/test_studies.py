@@ -66,7 +66,7 @@ def test_the_functions_starts_lie_in_their_boxes():
 
 def test_every_variant_can_be_trained(tmp_path, monkeypatch):
     for name, changes in ablations.VARIANTS.items():
-        assert (PolicyConfig(**changes).record() == PolicyConfig().record()) == name.startswith("LSTM")
+        assert (PolicyConfig(**changes).lasting() == PolicyConfig().lasting()) == name.startswith("LSTM")
 
     def train(config, console):
         config.folder.mkdir(parents=True)
