@@ -12,9 +12,9 @@ from pop_envs.search.quasi_newton import QuasiNewton
 # where the descent matches the line search of L-BFGS-B (Zhu et al., 1997) or better, and of the others after 50.
 # The first step goes a share of the way to the walls that lie downhill of each coordinate, where L-BFGS-B looks for its
 # first Cauchy point: a coordinate of small slope gets as far as the others. Half would be no better from random starts,
-# and worse from those that are nearer to a minimum. Where there are better points already, a
-# descent had better stay in the basin that it was sent to: its step is as long, in the root mean square over
-# coordinates and half-widths of the box, along the steepest descent.
+# and worse from those that are nearer to a minimum. Where there are better points already, a descent had better stay in
+# the basin that it was sent to: its step is as long, in the root mean square over coordinates and half-widths of the
+# box, along the steepest descent.
 _FAR, _NEAR = 0.25, 0.2
 # Other lengths are largest entries.
 _LONGEST = 1.0
