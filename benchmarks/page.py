@@ -7,7 +7,7 @@ import io
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -154,7 +154,13 @@ class View:
     functions: list[FunctionRow]
 
 
-def write(results: pd.DataFrame, out: Path, command: str, written: date | None = None) -> Path:
+def write(
+    results: pd.DataFrame,
+    out: Path,
+    command: str,
+    written: date | None = None,
+    comparisons: Sequence[Comparison] | None = None,
+) -> Path:
     """Writes ``report.html`` to ``out``, in one atomic step.
 
     Args:
@@ -166,7 +172,7 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
     Returns:
         The file.
     """
-    comparisons = analysis.comparisons(results)
+    comparisons = comparisons or analysis.comparisons(results)
     look = figures.styles(comparisons)
     views = [_view(comparison, look, number) for number, comparison in enumerate(comparisons)]
     environment = Environment(

@@ -58,5 +58,5 @@ def test_the_report_fits_a_terminal(tmp_path):
     assert "1.38 [1.2, 1.5]" in printed
     assert "1 run failed" in printed
     assert "…" not in printed
-    written = {"summary.md", "regret.png", "ranks.png", "critical_differences.png", "report.html"}
+    written = {"summary.md", "regret.png", "ranks.png", "critical_differences.png", "report.html", "summary.json"}
     assert {path.name for path in tmp_path.iterdir()} == written

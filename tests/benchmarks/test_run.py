@@ -284,7 +284,7 @@ def test_a_rival_that_kills_its_process_loses_its_own_chunk_only(tmp_path):
     plugin = (tmp_path / "killer.py",)
     settings = {"methods": ("adam",), "functions": ("sphere", "branin"), "budgets": (5,), "jobs": 2}
     results = runner.run(small(tmp_path / "out", plugin=plugin, **settings))
-    assert set(results.loc[results["error"] != "", "error"]) == {"the process that ran it died"}
+    assert set(results.loc[results["error"] != "", "error"]) == {"the process that ran it died (SIGKILL)"}
     assert (results.loc[results["method"] == "adam", "error"] == "").all()
     assert len(results) == 2 * 2 * 2
 
