@@ -69,10 +69,10 @@ def run_isolated(
                 yield result
                 del left[0]
         finally:
-            # With all that it started; those that left its group are no longer its own.
-            for end in (lambda: os.killpg(process.pid or 0, signal.SIGKILL), process.kill):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    end()
+            # With all that it started; what left its group is no longer its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.kill()
             process.join()
             here.close()
 

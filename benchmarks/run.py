@@ -326,7 +326,9 @@ def saved(out: Path) -> dict[Path, pd.DataFrame]:
     Raises:
         ValueError: If there are none, or they are of another version of the benchmark.
     """
-    folders = [out] if (out / "results.parquet").is_file() else sorted(p.parent for p in out.glob("*/results.parquet"))
+    folders = sorted((p.parent for p in out.glob("*/results.parquet")), key=lambda folder: (folder.name != "vlse", folder))
+    if (out / "results.parquet").is_file():
+        folders = [out]
     if not folders:
         raise ValueError(f"--report-only needs results, and {out} holds none: name their folder in --out, or run some")
     found = {}
