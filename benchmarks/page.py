@@ -201,8 +201,9 @@ def write(
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    colors = {method: _color(style["color"]) for method, style in look.items()}
     looks = {
-        "colors": {method: _color(style["color"]) for method, style in look.items()},
+        "colors": colors,
         "dashed": {method for method, style in look.items() if style["linestyle"] != "-"},
         "own": {method for method in look if not figures.is_rival(method)},
     }
@@ -221,7 +222,7 @@ def write(
         **looks,
         views=views,
         charts=[*_CHARTS, *([_EQUAL_TIME] if equal_time else [])],
-        data=_data(views, look, looks["colors"], equal_time),
+        data=_data(views, look, colors, equal_time),
         packs=packs,
         pairs=_packed([_pairs(comparison) for comparison in comparisons]),
         landscapes=landscapes,
@@ -316,7 +317,8 @@ def _cells(table: pd.DataFrame, digits: int, higher: bool | None) -> list[Cell]:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", _MINUS)
+    text = f"{value:.{digits}f}"
+    return text.replace("-", _MINUS if float(text) else "")
 
 
 def _color(color: str) -> str:

@@ -198,7 +198,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if np.isfinite(value) else "-"
 
 
-def with_interval(row: pd.Series, measure: str, digits: int, unit: float = 1.0) -> str:
+def with_interval(row: Mapping[str, float] | pd.Series, measure: str, digits: int, unit: float = 1.0) -> str:
     """A mean with its interval, which a single function does not have."""
     mean, low, high = (unit * row[f"{measure}{suffix}"] for suffix in ("", "_low", "_high"))
     fewer = max(digits - 1, 0)

@@ -326,7 +326,9 @@ def saved(out: Path) -> dict[Path, pd.DataFrame]:
     Raises:
         ValueError: If there are none, or they are of another version of the benchmark.
     """
-    folders = sorted((p.parent for p in out.glob("*/results.parquet")), key=lambda folder: (folder.name != "vlse", folder))
+    folders = sorted(
+        (p.parent for p in out.glob("*/results.parquet")), key=lambda folder: (folder.name != "vlse", folder)
+    )
     if (out / "results.parquet").is_file():
         folders = [out]
     if not folders:

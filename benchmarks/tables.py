@@ -22,7 +22,7 @@ from benchmarks.analysis import SMOOTH, TARGETS, TAUS
 from benchmarks.problems import CHAIN, VLSE
 from benchmarks.report import in_words, markdown, markdown_table, with_interval
 from benchmarks.significance import ALPHA
-from benchmarks.verdict import Study, Verdict
+from benchmarks.verdict import Study, Verdict, row_of
 from pop_optimizer.checkpoint import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +75,11 @@ def written() -> dict[Path, str]:
     """Every page with its tables as the summaries have them."""
     kept = studies()
     pages = {SUMMARIES / f"{name}.md": markdown(study) for name, study in kept.items()}
-    made = cache(lambda name: "\n".join(TABLES[name](kept)))
+
+    @cache
+    def made(name: str) -> str:
+        return "\n".join(TABLES[name](kept))
+
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if path not in pages and "_build" not in path.parts:
             text = path.read_text("utf-8")
@@ -103,11 +107,7 @@ def _name(method: str) -> str:
 
 def _p(verdict: Verdict, method: str) -> str:
     """The p-value against POP."""
-    return "" if method == POP else f"{verdict.tests.p_values.loc[POP, method]:.2g}"
-
-
-def _number(row: pd.Series, measure: str, digits: int) -> str:
-    return f"{row[measure]:.{digits}f}"
+    return "" if method == POP else f"{verdict.p(POP, method):.2g}"
 
 
 def headline(kept: Mapping[str, Study]) -> list[str]:
@@ -122,11 +122,11 @@ def headline(kept: Mapping[str, Study]) -> list[str]:
     for method in first.methods:
         cells = [_name(method)]
         for title, verdict in found.items():
-            row = verdict.headline.loc[method]
+            row = verdict.row(method)
             cells += [with_interval(row, "log10_regret", 2)]
-            cells += [] if title == "smooth" else [_number(row, "rank", 2)]
+            cells += [] if title == "smooth" else [f"{row['rank']:.2f}"]
             cells += [_p(verdict, method)]
-        lines.append(_row([*cells, _number(first.headline.loc[method], "ms_per_step", 2)]))
+        lines.append(_row([*cells, f"{first.row(method)['ms_per_step']:.2f}"]))
     return lines
 
 
@@ -140,7 +140,8 @@ def headline_in_words(kept: Mapping[str, Study]) -> list[str]:
 
 def _against_pop(verdict: Verdict) -> str:
     """Who beats POP in a measure, significantly or not, and who cannot be told from it."""
-    table, tests = verdict.headline, verdict.tests
+    pop = verdict.row(POP)
+    rivals = {method: verdict.row(method) for method in verdict.methods if method != POP}
     better = []
     for measure, title, digits, sign in (
         ("log10_regret", "regret", 2, 1),
@@ -148,26 +149,24 @@ def _against_pop(verdict: Verdict) -> str:
         ("ni", "NI", 3, -1),
         ("reached_1e-2", "share of runs to 1e-2", 2, -1),
     ):
-        ahead = table[measure][sign * table[measure] < sign * table.loc[POP, measure]]
-        if len(ahead):
-            names = ", ".join(f"{_name(str(name))} ({value:.{digits}f})" for name, value in ahead.items())
-            better.append(f"in {title} ({_number(table.loc[POP], measure, digits)}) by {names}")
-    p = tests.p_values.loc[POP].drop(POP)
-    worse = table["log10_regret"][p.index] < table.loc[POP, "log10_regret"]
-    beaten_by = [f"{name} (p = {p[name]:.2g})" for name in p.index[(p < ALPHA) & worse]]
-    same = [f"{name} (p = {p[name]:.2g})" for name in p.index[p >= ALPHA]]
+        ahead = {name: row[measure] for name, row in rivals.items() if sign * row[measure] < sign * pop[measure]}
+        if ahead:
+            names = ", ".join(f"{_name(name)} ({value:.{digits}f})" for name, value in ahead.items())
+            better.append(f"in {title} ({pop[measure]:.{digits}f}) by {names}")
+    p = {name: verdict.p(POP, name) for name in rivals}
+    worse = [name for name, row in rivals.items() if p[name] < ALPHA and row["log10_regret"] < pop["log10_regret"]]
+    same = [f"{name} (p = {p[name]:.2g})" for name in rivals if p[name] >= ALPHA]
     words = f"POP is beaten {'; '.join(better)}. " if better else "POP is first in regret, rank, NI and runs to 1e-2. "
-    if beaten_by:
-        words += f"It is significantly worse than {', '.join(beaten_by)}. "
-    words += f"Not told apart from it: {', '.join(same)}." if same else "It differs significantly from all others."
-    return words
+    if worse:
+        words += f"It is significantly worse than {', '.join(worse)}. "
+    return words + (f"Not told apart from it: {', '.join(same)}." if same else "It differs significantly from all.")
 
 
 def more(kept: Mapping[str, Study]) -> list[str]:
     """What the first table leaves out of the 47 functions: NI, the strict ranks, and how many runs get there."""
     verdict = _need(kept["vlse"], VLSE)
     cells: dict[str, list[str]] = {}
-    rows = [row for _, row in verdict.headline.iterrows()]
+    rows = [verdict.row(method) for method in verdict.methods]
     cells["NI"] = [with_interval(row, "ni", 3) for row in rows]
     cells["log10 regret"] = [with_interval(row, "log10_regret", 2) for row in rows]
     cells["rank"] = [with_interval(row, "rank", 2) for row in rows]
@@ -201,8 +200,8 @@ def _beaten(study: Study, sample: str, policy: str, pattern: re.Pattern[str]) ->
     others = []
     for rival in rivals:
         verdict = next(v for v in verdicts if {rival, policy} <= set(v.methods))
-        p, regret = verdict.tests.p_values.loc[policy, rival], verdict.headline["log10_regret"]
-        if p >= ALPHA or regret[policy] >= regret[rival]:
+        p, mine, theirs = verdict.p(policy, rival), verdict.row(policy), verdict.row(rival)
+        if p >= ALPHA or mine["log10_regret"] >= theirs["log10_regret"]:
             others.append(f"{rival} {'is better' if p < ALPHA else f'(p = {p:.2g})'}")
     return f"{len(rivals) - len(others)} of {len(rivals)}" + (f"; not {', '.join(others)}" if others else "")
 
@@ -214,7 +213,7 @@ def share_solved(kept: Mapping[str, Study]) -> list[str]:
     lines = [_row([f"share solved to {' / '.join(TAUS)}, %", *titles]), _row(["---", *["---:"] * len(titles)])]
     for sample in ("MGH", "NIST"):
         for method in _SOLVERS:
-            tables = [_solved(_need(kept["plain"], sample, budget)).loc[method] for budget in budgets]
+            tables = [row_of(_solved(_need(kept["plain"], sample, budget)), method) for budget in budgets]
             note = ", which sees residuals" if method == "least_squares" else ""
             cells = [" / ".join(f"{100 * row[f'tau_{name}']:.0f}" for name in TAUS) for row in tables]
             lines.append(_row([f"{sample.lower()}: {_name(method)}{note}", *cells]))
@@ -229,7 +228,7 @@ def four_digits(kept: Mapping[str, Study]) -> list[str]:
         _row(["---", *["---:"] * len(budgets)]),
     ]
     for method in _SOLVERS:
-        rows = [_solved(_need(kept["plain"], "NIST", budget)).loc[method] for budget in budgets]
+        rows = [row_of(_solved(_need(kept["plain"], "NIST", budget)), method) for budget in budgets]
         lines.append(_row([_name(method), *(with_interval(row, "four_digits", 0, 100.0) for row in rows)]))
     return lines
 
@@ -246,7 +245,7 @@ def chain(kept: Mapping[str, Study]) -> list[str]:
     ]
     for method in _SOLVERS:
         if method in medians.index:
-            cells = [f"{value:.0f}" if np.isfinite(value) else "-" for value in medians.loc[method]]
+            cells = [f"{value:.0f}" if np.isfinite(value) else "-" for value in row_of(medians, method).values()]
             lines.append(_row([_name(method), *cells]))
     return lines
 
@@ -266,7 +265,7 @@ def others(kept: Mapping[str, Study]) -> list[str]:
             title = verdict.sample if verdict.budget == BUDGET else f"{verdict.sample}, T = {verdict.budget}"
             for place, method in enumerate(verdict.methods):
                 if place < 2 or method == POP:
-                    row = verdict.headline.loc[method]
+                    row = verdict.row(method)
                     cells = [with_interval(row, *of) for of in (("ni", 3), ("log10_regret", 2), ("rank", 2))]
                     lines.append(_row([title, _name(method), *cells, _p(verdict, method)]))
                     title = ""
@@ -283,10 +282,11 @@ def others_in_words(kept: Mapping[str, Study]) -> list[str]:
         for verdict in kept[name].verdicts if name in kept else ():
             if verdict.shared or verdict.sample == SMOOTH or POP not in verdict.methods:
                 continue
-            table, p = verdict.headline, verdict.tests.p_values.loc[POP]
-            ahead = [m for m in verdict.methods if table.loc[m, "log10_regret"] < table.loc[POP, "log10_regret"]]
-            ahead += [m for m in verdict.methods[: verdict.methods.index(POP)] if m not in ahead]
+            regrets = {method: verdict.row(method)["log10_regret"] for method in verdict.methods}
+            ahead = [method for method in regrets if regrets[method] < regrets[POP]]
+            ahead += [method for method in verdict.methods[: verdict.methods.index(POP)] if method not in ahead]
             if ahead:
+                p = {method: verdict.p(POP, method) for method in ahead}
                 names = ", ".join(f"{m} ({'significantly, ' if p[m] < ALPHA else ''}p = {p[m]:.2g})" for m in ahead)
                 lines.append(f"- {verdict.sample}, T = {verdict.budget}: {names}")
     return lines or ["None."]

@@ -56,6 +56,14 @@ class Verdict:
         """The methods, the best mean rank first."""
         return [str(method) for method in self.headline.index]
 
+    def row(self, method: str) -> dict[str, float]:
+        """A method's numbers in the headline."""
+        return row_of(self.headline, method)
+
+    def p(self, one: str, other: str) -> float:
+        """Wilcoxon's p of two methods, after Holm's correction."""
+        return row_of(self.tests.p_values, one)[other]
+
     @classmethod
     def of(cls, comparison: Comparison) -> Verdict:
         """Of a comparison, all numbers to six digits."""
@@ -128,6 +136,12 @@ class Study:
         return cls(verdicts, [tuple(row) for row in data["failures"]])
 
 
+def row_of(table: pd.DataFrame, name: str) -> dict[str, float]:
+    """A row of a table, by column."""
+    place = [str(found) for found in table.index].index(name)
+    return {str(column): float(cell) for column, cell in zip(table, table.to_numpy()[place], strict=True)}
+
+
 def _failures(results: pd.DataFrame) -> list[tuple[str, ...]]:
     failed = results[results["error"] != ""]
     # A prior's functions are too many to list.
@@ -136,7 +150,7 @@ def _failures(results: pd.DataFrame) -> list[tuple[str, ...]]:
     error = failed["error"].map(lambda text: " ".join(text.split()))
     named = failed.assign(on=on, T=budget, error=error)
     kinds = named.groupby(["method", "sample", "on", "T", "error"], sort=False).size()
-    return [tuple(map(str, (*kind, count))) for kind, count in kinds.items()]
+    return [tuple(map(str, (*kind, count))) for kind, count in zip(kinds.index, kinds, strict=True)]
 
 
 def _round(value: float) -> float:
