@@ -12,14 +12,20 @@ let charts = {}, ran = {};
 // What is packed
 
 const packs = new Map();
+const whole = new Promise((come) => { // only some of it stands before this script
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", come);
+  else come();
+});
 
 /** What is packed under this name, unpacked once. */
 function unpacked(name) {
-  if (!packs.has(name)) packs.set(name, unpack(byId(`pack-${name}`).textContent));
+  if (!packs.has(name)) packs.set(name, unpack(name));
   return packs.get(name);
 }
 
-async function unpack(text) {
+async function unpack(name) {
+  if (![0, "pairs"].includes(name)) await whole;
+  const text = byId(`pack-${name}`).textContent;
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return JSON.parse(await new Response(stream).text());
@@ -29,6 +35,10 @@ let pictures;
 
 /** The picture of a function; where two functions look the same there is one, and the other names it. */
 function landscapeOf(name) {
+  if (document.readyState === "loading") {
+    whole.then(draw);
+    return undefined;
+  }
   pictures ??= JSON.parse(byId("landscapes").textContent);
   const found = pictures[name];
   return found && { ...found, picture: pictures[found.picture]?.picture ?? found.picture };

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -449,7 +450,7 @@ def _runs(results: pd.DataFrame, views: list[View]) -> tuple[dict[str, dict[str,
         drawn = [""] * len(paths)
         if any(len(path) for path in paths):
             problem = _problem(str(function))
-            landscape, limits = _landscape(problem)
+            landscape, limits = _landscape(str(function))
             # With noise a function looks as it does without.
             same = seen.setdefault(landscape["picture"], str(function))
             landscapes[str(function)] = landscape | ({} if same == function else {"picture": same})
@@ -469,8 +470,10 @@ def _problem(function: str) -> Problem:
     return block_problems(block)[0]
 
 
-def _landscape(problem: Problem) -> tuple[dict[str, Any], tuple[float, float]]:
-    """The picture and the ends of its axes, and those of the vertical one as they are."""
+@lru_cache(maxsize=1024)  # a page of all studies shows what theirs have shown
+def _landscape(function: str) -> tuple[dict[str, Any], tuple[float, float]]:
+    """A function's picture and the ends of its axes, and those of the vertical one as they are."""
+    problem = _problem(function)
     figure = Figure(figsize=(_SIDE, _SIDE))
     ax = figure.add_axes((0, 0, 1, 1))
     draw_landscape(ax, problem.objective)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -135,7 +136,7 @@ def headline_in_words(kept: Mapping[str, Study]) -> list[str]:
     lines = []
     for what, sample in (("the 47", VLSE), ("the 43 smooth of them", SMOOTH), ("the 47 shifted", SHIFTED)):
         lines.append(f"- On {what}: {_against_pop(_need(kept['vlse'], sample))}")
-    return lines
+    return _wrapped(lines)
 
 
 def _against_pop(verdict: Verdict) -> str:
@@ -197,13 +198,48 @@ def _beaten(study: Study, sample: str, policy: str, pattern: re.Pattern[str]) ->
     rivals = dict.fromkeys(m for v in verdicts for m in v.methods if pattern.fullmatch(m))
     if not rivals:
         return "not run"
-    others = []
+    better, same = [], []
     for rival in rivals:
         verdict = next(v for v in verdicts if {rival, policy} <= set(v.methods))
         p, mine, theirs = verdict.p(policy, rival), verdict.row(policy), verdict.row(rival)
-        if p >= ALPHA or mine["log10_regret"] >= theirs["log10_regret"]:
-            others.append(f"{rival} {'is better' if p < ALPHA else f'(p = {p:.2g})'}")
-    return f"{len(rivals) - len(others)} of {len(rivals)}" + (f"; not {', '.join(others)}" if others else "")
+        if p >= ALPHA:
+            same.append(f"{rival} (p = {p:.2g})")
+        elif mine["log10_regret"] >= theirs["log10_regret"]:
+            better.append(rival)
+    words = [f"{len(rivals) - len(better) - len(same)} of {len(rivals)}"]
+    words += [f"better than it: {', '.join(better)}"] if better else []
+    words += [f"not told apart: {', '.join(same)}"] if same else []
+    return "; ".join(words)
+
+
+def claims_in_words(kept: Mapping[str, Study]) -> list[str]:
+    """What of both versions is reproduced: the second's claim on its 43 functions, the first's on the 47."""
+    first_order, *rest = CLAIMS
+    lines = []
+    for policy in (PAPER, POP):
+        second = _beaten_all(kept, SMOOTH, policy, [first_order])
+        first = _beaten_all(kept, VLSE, policy, [first_order, *rest])
+        lines.append(f"- {_name(policy)}: the second version's claim is {second}; the first's {first}.")
+    return _wrapped(lines)
+
+
+def _beaten_all(kept: Mapping[str, Study], sample: str, policy: str, kinds: list[str]) -> str:
+    """Whether a policy beats all rivals of these kinds that were run, and which kinds were not."""
+    cells = {kind: _beaten(kept["vlse"], sample, policy, re.compile(rf"({CLAIMS[kind]})(-tuned)?")) for kind in kinds}
+    run = {kind: cell for kind, cell in cells.items() if cell != "not run"}
+    missed = [kind.split(" (")[0] for kind, cell in run.items() if ";" in cell]
+    absent = [kind.split(" (")[0] for kind in cells if kind not in run]
+    words = f"not reproduced against methods that are {' or '.join(missed)}" if missed else "reproduced"
+    return words + (f" (not run here: {', '.join(absent)})" if absent else "")
+
+
+def _wrapped(lines: Iterable[str]) -> list[str]:
+    """Items of a list, broken into lines of the documentation's length."""
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    ]
 
 
 def share_solved(kept: Mapping[str, Study]) -> list[str]:
@@ -289,7 +325,7 @@ def others_in_words(kept: Mapping[str, Study]) -> list[str]:
                 p = {method: verdict.p(POP, method) for method in ahead}
                 names = ", ".join(f"{m} ({'significantly, ' if p[m] < ALPHA else ''}p = {p[m]:.2g})" for m in ahead)
                 lines.append(f"- {verdict.sample}, T = {verdict.budget}: {names}")
-    return lines or ["None."]
+    return _wrapped(lines) or ["Nowhere."]
 
 
 def commands(kept: Mapping[str, Study]) -> list[str]:
@@ -301,7 +337,8 @@ def commands(kept: Mapping[str, Study]) -> list[str]:
 
 def tests(kept: Mapping[str, Study]) -> list[str]:
     """Friedman's test on the first table's samples."""
-    return [f"- {v.title}: {in_words(v.tests)}" for v in kept["vlse"].verdicts if not v.shared and v.budget == BUDGET]
+    verdicts = [v for v in kept["vlse"].verdicts if not v.shared and v.budget == BUDGET]
+    return _wrapped(f"- {verdict.title}: {in_words(verdict.tests)}" for verdict in verdicts)
 
 
 def _need(study: Study, sample: str, budget: int = BUDGET) -> Verdict:
@@ -321,6 +358,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "headline-in-words": headline_in_words,
     "more": more,
     "claims": claims,
+    "claims-in-words": claims_in_words,
     "tests": tests,
     "share-solved": share_solved,
     "four-digits": four_digits,

@@ -220,6 +220,14 @@ def test_only_functions_with_paths_are_drawn_and_all_of_it_is_small(report, pack
     assert max(len(element(report, f"pack-{number}")) for number in range(3)) < 12_000
 
 
+def test_what_is_seen_first_comes_first(report):
+    text = report.read_text("utf-8")
+    places = [
+        text.index(part) for part in ("</table>", 'id="pack-0"', '"use strict"', 'id="pack-1"', 'id="landscapes"')
+    ]
+    assert places == sorted(places)
+
+
 def test_functions_that_look_the_same_share_a_picture(results, tmp_path):
     short = results[results["budget"] == SHORT]
     noisy = short.assign(function=short["function"] + "~noisy", sample="VLSE, noisy")
@@ -333,6 +341,7 @@ def opened(browser, report, viewport=LAPTOP, scheme="light"):
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(report.as_uri())
     settled(tab)
+    tab.wait_for_load_state()
     yield tab
     context.close()
     assert wrong == []
