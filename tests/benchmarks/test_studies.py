@@ -9,7 +9,7 @@ def test_every_study_can_be_run_and_its_command_is_in_the_documentation(name, tm
     assert sweep.out == tmp_path / name
     assert "pop" in sweep.methods
     command = "\n".join(studies.shown(name))
-    assert command in (tables.ROOT / "docs" / "benchmark.md").read_text("utf-8")
+    assert command in (tables.ROOT / "docs" / "results.md").read_text("utf-8")
     assert all(len(line) <= 120 for line in studies.shown(name))
 
 

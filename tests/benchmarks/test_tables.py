@@ -19,7 +19,7 @@ def test_every_summary_is_a_page_and_every_table_stands_somewhere():
     texts = "".join(pages.values())
     assert {path.stem for path in tables.SUMMARIES.glob("*.md")} == set(tables.studies())
     assert set(re.findall(r"<!-- table: ([\w-]+) -->", texts)) == set(tables.TABLES)
-    assert {"README.md", "benchmark.md"} <= {path.name for path in pages}
+    assert {"README.md", "results.md"} <= {path.name for path in pages}
 
 
 def test_the_first_table_has_both_as_they_are_and_shifted_and_says_who_beats_pop():
@@ -91,11 +91,11 @@ def test_summaries_are_taken_from_folders_of_results(tmp_path, monkeypatch):
     tables.update(tmp_path / "results")
     assert list(tables.studies()) == ["vlse"]
     assert (tmp_path / "docs" / "regret.png").read_bytes() == b"picture"
-    page = tmp_path / "docs" / "benchmark.md"
+    page = tmp_path / "docs" / "results.md"
     (tmp_path / "README.md").write_text("# Nothing\n")
     page.write_text("# Here\n\n<!-- table: tests -->\nold\n<!-- end of table -->\n\nThe end.\n")
     monkeypatch.setitem(tables.TABLES, "tests", lambda kept: [f"{len(kept)} study"])
-    assert {path.name for path in tables.write()} == {"vlse.md", "benchmark.md"}
+    assert {path.name for path in tables.write()} == {"vlse.md", "results.md"}
     expected = "# Here\n\n<!-- table: tests -->\n\n1 study\n\n<!-- end of table -->\n\nThe end.\n"
     assert page.read_text() == expected
     assert tables.write() == []
