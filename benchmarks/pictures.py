@@ -242,9 +242,7 @@ def posterior(
     return (mean - values.min()) / unit, np.sqrt(np.maximum(variance, 0))
 
 
-def _mark(
-    ax: Axes, run: Steps, candidates: NDArray[np.float64], proposals: dict[str, NDArray[np.float64]]
-) -> None:
+def _mark(ax: Axes, run: Steps, candidates: NDArray[np.float64], proposals: dict[str, NDArray[np.float64]]) -> None:
     """Points seen, candidates and proposals."""
     ax.plot(*candidates.T, "+", color="#8a93a5", ms=4, label="candidates", zorder=2)
     ax.plot(*run.points[0].T, ".", color="white", mec="black", ms=7, label="points seen", zorder=3)

@@ -59,14 +59,20 @@ def specification(page: str) -> str:
     env_id, environment = SPECIFICATIONS[page]
     env = gymnasium.make(env_id).unwrapped
     described = {
-        "Action Space": env.action_space,
-        "Observation Space": env.observation_space,
+        "Action Space": in_short(env.action_space),
+        "Observation Space": in_short(env.observation_space),
         "Import": f'gymnasium.make("{env_id}")',
         "Batched": f'gymnasium.make_vec("{env_id}", num_envs=1024)',
     }
     rows = "".join(f"| **{name}** | `{value}` |\n" for name, value in described.items())
     film = f"![An episode of {env_id}, played by the policy that ships](pictures/{page}.gif)"
     return f"{film}\n\n| | |\n|---|---|\n{rows}\n{getdoc(environment)}\n"
+
+
+def in_short(space: gymnasium.Space[Any]) -> str:
+    """A box with its extreme bounds."""
+    assert isinstance(space, gymnasium.spaces.Box)
+    return f"Box({space.low.min():.4g}, {space.high.max():.4g}, {space.shape}, {space.dtype})"
 
 
 def functions() -> str:
@@ -76,7 +82,7 @@ def functions() -> str:
         known, problem = vlse.function(name), vlse.problem(name)
         sides = dict.fromkeys(f"[{low:g}, {high:g}]" for low, high in zip(problem.lower, problem.upper, strict=True))
         rule = known.dims.rule.removeprefix("exactly ")
-        cells = [f"`{vlse_id(name)}`", problem.group, rule, " × ".join(sides), f"{problem.f_min:.6g}"]
+        cells = [f"`{vlse_id(name)}`", problem.group, rule, " x ".join(sides), f"{problem.f_min:.6g}"]
         lines.append(f"| {' | '.join([*cells, 'yes' if problem.smooth else 'no'])} |")
     return "\n".join(lines)
 
@@ -86,7 +92,8 @@ def options(function: Callable[..., Any]) -> str:
     told = re.search(r"^Args:\n(.*?)\n\n", getdoc(function) or "", re.DOTALL | re.MULTILINE)
     assert told is not None
     meanings = {
-        name: " ".join(text.split()) for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", told[1], re.M | re.S)
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", told[1], re.M | re.S)
     }
     lines = ["| Option | Default | Meaning |", "|---|---|---|"]
     for parameter in signature(function).parameters.values():

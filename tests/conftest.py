@@ -1,8 +1,11 @@
+import os
+
 import pytest
 import torch
 from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
+from browser import chromium
 from pop_envs import POPTask
 from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
@@ -74,3 +77,17 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     save_checkpoint(folder, card.network(), card)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("no browser, and none can be installed: install chromium (on Debian, apt install chromium)")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
+        )
+        yield found
+        found.close()
