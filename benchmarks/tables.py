@@ -8,7 +8,6 @@ folders of results, and without that writes the tables alone.
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from benchmarks.analysis import SMOOTH, TARGETS, TAUS
 from benchmarks.problems import CHAIN, VLSE
@@ -47,6 +47,7 @@ CLAIMS = {
 """Whom the paper's versions say that POP beats: what they call them, and our names of them, but for "-tuned"."""
 
 _MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_WIDTH = 1200  # pixels of a figure
 _SOLVERS = ("pop", "lbfgsb_restarts", "lbfgsb", "least_squares")
 _OTHERS = ("vlse", "plain", "rosenbrock")  # studies with tables of their own
 
@@ -69,7 +70,15 @@ def update(results: Path) -> None:
         write_atomically(SUMMARIES / f"{path.parent.name}.json", path.read_bytes())
     for source, target in FIGURES.items():
         if (results / source).is_file():
-            shutil.copyfile(results / source, ROOT / target)
+            _draw_small(results / source, ROOT / target)
+
+
+def _draw_small(source: Path, target: Path) -> None:
+    """Copies a figure to the width and the number of colours that a page needs."""
+    with Image.open(source) as figure:
+        height = round(figure.height * min(1, _WIDTH / figure.width))
+        small = figure.convert("RGB").resize((min(figure.width, _WIDTH), height), Image.Resampling.LANCZOS)
+    small.quantize(64).save(target, optimize=True)
 
 
 def written() -> dict[Path, str]:

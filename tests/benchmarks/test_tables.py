@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from PIL import Image
 
 from benchmarks import tables
 from benchmarks.verdict import Study
@@ -87,10 +88,11 @@ def test_summaries_are_taken_from_folders_of_results(tmp_path, monkeypatch):
         tables.update(tmp_path)
     (tmp_path / "results" / "vlse").mkdir(parents=True)
     (tmp_path / "results" / "vlse" / "summary.json").write_text(Study.of(RESULTS).to_json())
-    (tmp_path / "results" / "vlse" / "regret.png").write_bytes(b"picture")
+    Image.new("RGB", (2400, 800), "white").save(tmp_path / "results" / "vlse" / "regret.png")
     tables.update(tmp_path / "results")
     assert list(tables.studies()) == ["vlse"]
-    assert (tmp_path / "docs" / "regret.png").read_bytes() == b"picture"
+    with Image.open(tmp_path / "docs" / "regret.png") as figure:
+        assert figure.size == (1200, 400)
     page = tmp_path / "docs" / "results.md"
     (tmp_path / "README.md").write_text("# Nothing\n")
     page.write_text("# Here\n\n<!-- table: tests -->\nold\n<!-- end of table -->\n\nThe end.\n")
