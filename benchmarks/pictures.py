@@ -17,13 +17,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import norm
 
 import pop_envs  # noqa: F401 - registers the environments
 from pop_envs.objectives.base import FunctionBatch, evaluate
 from pop_envs.objectives.priors import PRIORS, validation_functions, validation_starts
 from pop_envs.pop.search import Search
 from pop_envs.rendering import PALETTE, draw_landscape, dress
-from pop_envs.search.surrogate import XI
+from pop_envs.search.surrogate import LENGTHSCALE, NOISE, XI
 from pop_optimizer.ask_tell import POPPolicy
 from pop_optimizer.checkpoint import load_checkpoint
 from pop_optimizer.lto import POLICIES, load_policy
@@ -132,7 +133,7 @@ class Steps(NamedTuple):
 
 def watch(policy: POPPolicy, functions: FunctionBatch, x: torch.Tensor, steps: int, budget: int = BUDGET) -> Steps:
     """Runs the policy's modes from ``x`` (batch, dim), and notes what it chooses."""
-    search, cache = policy.task.make_search(budget), policy.network.new_cache(*x.shape, budget)
+    search, cache = policy.task.make_search(budget), policy.network.new_cache(len(x), x.shape[1], budget)
     points, values, options, chances = [x], [], [], []
     y, g = evaluate(functions, x)
     with torch.no_grad():
@@ -153,7 +154,8 @@ def watch(policy: POPPolicy, functions: FunctionBatch, x: torch.Tensor, steps: i
             search.update(y, g)
             points.append(x)
             values.append(y)
-    return Steps(*(torch.stack(each, 1).numpy() for each in (points, values, options, chances)), search)
+    arrays = {"points": points, "values": values, "options": options, "chances": chances}
+    return Steps(**{name: torch.stack(each, 1).numpy() for name, each in arrays.items()}, search=search)
 
 
 def draw_run(policy: POPPolicy) -> Figure:
@@ -189,7 +191,7 @@ def draw_surrogate(policy: POPPolicy) -> Figure:
     surrogate = run.search.trajectory.surrogate
     assert surrogate is not None
     mean, deviation = posterior(run.points[0], run.values[0], surrogate_grid())
-    chance = np.array([0.5 * (1 + torch.erf(torch.tensor(-(mean + XI) / deviation) / 2**0.5).numpy())])[0]
+    chance = norm.cdf(-(mean + XI) / deviation)
     proposals = policy.task.make_search(BUDGET).tokens.proposals(run.search.trajectory)
     figure = Figure((12.6, 4.1), dpi=100, layout="constrained")
     axes = figure.subplots(1, 4)
@@ -223,7 +225,6 @@ def posterior(
     By the textbook's formulas (Rasmussen & Williams 2006, eq. 2.25 and 2.26, with a constant mean by generalized least
     squares); the ``Surrogate`` has the same at its candidates.
     """
-    from pop_envs.search.surrogate import LENGTHSCALE, NOISE
 
     def kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         squares = np.square(a[:, None] - b[None]).mean(-1)
