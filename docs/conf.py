@@ -6,7 +6,7 @@ become MathML, so that the site needs no network and no script but its own.
 
 import re
 from collections.abc import Callable
-from inspect import Parameter, getdoc, signature
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ SPECIFICATIONS = {
     "lto_v0": ("LearningToOptimize-v0", LearningToOptimizeEnv),
 }
 """Environments whose docstrings, Markdown as Gymnasium's are, have a page of their own."""
+
+_SCIPYS_OWN = ("bounds", "jac", "callback")  # arguments of scipy.optimize.minimize, where ours are options
 
 project = html_title = "POP"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -87,7 +89,7 @@ def functions() -> str:
     return "\n".join(lines)
 
 
-def options(function: Callable[..., Any]) -> str:
+def options(function: Callable[..., Any], without: tuple[str, ...] = ()) -> str:
     """The keyword arguments of a function with a Google-style docstring: name, default, meaning."""
     told = re.search(r"^Args:\n(.*?)\n\n", getdoc(function) or "", re.DOTALL | re.MULTILINE)
     assert told is not None
@@ -96,10 +98,10 @@ def options(function: Callable[..., Any]) -> str:
         for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", told[1], re.M | re.S)
     }
     lines = ["| Option | Default | Meaning |", "|---|---|---|"]
-    for parameter in signature(function).parameters.values():
-        if parameter.kind is Parameter.KEYWORD_ONLY:
-            default, meaning = repr(parameter.default), meanings[parameter.name].replace("|", "\\|").replace("``", "`")
-            lines.append(f"| `{parameter.name}` | `{default}` | {meaning} |")
+    for name, default in function.__kwdefaults__.items():  # signatures may have names of constants by now
+        if name not in without:
+            meaning = meanings[name].replace("|", "\\|").replace("``", "`")
+            lines.append(f"| `{name}` | `{default!r}` | {meaning} |")
     return "\n".join(lines)
 
 
@@ -119,7 +121,7 @@ def table(page: str, first: str) -> str:
 MADE: dict[str, Callable[[], str]] = {
     **{page: lambda page=page: specification(page) for page in SPECIFICATIONS},  # type: ignore[misc]
     "functions": functions,
-    "options": lambda: options(pop_optimizer.minimize),
+    "options": lambda: options(pop_optimizer.minimize, without=_SCIPYS_OWN),
     "rover_angles": lambda: table("rover.md", "trained on"),
     "lto_claims": lambda: table("lto.md", "claim of the paper"),
 }
