@@ -30,6 +30,7 @@ SPECIFICATIONS = {
 _SCIPYS_OWN = ("bounds", "jac", "callback")  # arguments of scipy.optimize.minimize, where ours are options
 
 project = html_title = "POP"
+copyright = "2026, The POP authors"  # noqa: A001 - Sphinx's name
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"

@@ -1,7 +1,7 @@
-"""What a user's type checker sees of the wheel: ``python tests/wheel.py FOLDER``, part of ``make check``.
+"""What a user gets from the wheel: ``python tests/wheel.py FOLDER``, part of ``make check``.
 
-The wheel is unpacked into an environment of its own, outside of the project, and mypy checks, strictly, a program that
-uses the public names.
+The wheel is unpacked into an environment of its own, outside of the project. A program runs there that needs all
+weights that ship, and mypy checks, strictly, another one that uses the public names.
 """
 
 import subprocess
@@ -51,6 +51,19 @@ pop_envs.POPEnv(budget="ten")
 single: gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]] = env
 objective: pop_envs.Objective = pop_envs.BoxObjective(lambda x: ((x**2).sum(-1), 2 * x), [-1.0], [1.0])
 """
+RUN = """
+import sys
+import gymnasium as gym
+import pop_envs, pop_optimizer
+assert pop_optimizer.__file__.startswith(sys.prefix) and pop_envs.__file__.startswith(sys.prefix)
+bowl = lambda x: ((x ** 2).sum(), 2 * x)
+assert pop_optimizer.minimize(bowl, [1.0, 2.0], jac=True, budget=20).success
+assert pop_optimizer.rover_descent(lambda x: (x ** 2).sum(), [1.0, 2.0], budget=500).fun < 1
+for policy, dim in {"logistic": 4, "robust": 4, "network": 12, "logistic_2d": 2}.items():
+    pop_optimizer.predicted_step_descent(bowl, [0.1] * dim, jac=True, policy=policy)
+for name in ("POP-v0", "RoverDescent-v0", "LearningToOptimize-v0", "VLSE/Levy-v0"):
+    gym.make(name).reset(seed=0)
+"""
 EXPECTED = ('has no attribute "no_such_name"', 'has incompatible type "str"; expected "int"')
 """The two mistakes that the program makes, so that nothing else than a check that looks will do."""
 
@@ -74,7 +87,9 @@ def main(folder: Path) -> None:
             for name in __import__(package).__all__
         )
         (home / "names.py").write_text(names + "\n", "utf-8")
-        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", home / "venv" / "bin" / "python"]
+        python = home / "venv" / "bin" / "python"
+        subprocess.run([python, "-I", "-c", RUN], cwd=home, check=True)
+        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python]
         cache = Path(__file__).parents[1] / "build" / "mypy"
         done = subprocess.run(
             [*command, f"--cache-dir={cache}", "--no-color-output", "program.py", "names.py"],
