@@ -67,11 +67,11 @@ class DirectionConfig:
     updates: int = 100_000
     """Minibatches to learn from."""
     minutes: float = 12.0
-    """Wall time after which training ends, if it comes before; the learning rate falls with it."""
+    """CPU minutes after which training ends, if they come before; the learning rate falls with them."""
     threads: int = 1
     """PyTorch's threads."""
     save_every: float = 60.0
-    """Seconds between saves."""
+    """CPU seconds between saves."""
 
     def __post_init__(self) -> None:
         for name in ("functions", "steps", "n", "channels", "width", "batch", "updates", "threads"):
@@ -216,7 +216,7 @@ class _Training:
         middle = math.sqrt(config.resolution[0] * config.resolution[1])
         test = held_out(FAMILIES, config.n, middle, functions=CHUNK)
         writer = SummaryWriter(str(config.folder / "log"))
-        begin = saved = time.monotonic()
+        begin = saved = time.process_time()
         self.network.train()
         with progress(self.console, TextColumn("{task.percentage:>3.0f} %")) as bar:
             task = bar.add_task("direction", total=1.0)
@@ -225,8 +225,8 @@ class _Training:
                 if self.done % 200 == 0:
                     writer.add_scalar("loss", value.item(), self.done)
                     bar.update(task, completed=share, description=f"{self.done:,} updates, loss {value.item():.3f}")
-                if time.monotonic() - saved > config.save_every:
-                    saved = time.monotonic()
+                if time.process_time() - saved > config.save_every:
+                    saved = time.process_time()
                     self._save(begin, test, writer)
         self._save(begin, test, writer)
         writer.close()
@@ -234,7 +234,7 @@ class _Training:
         return self.network
 
     def _share(self, begin: float) -> float:
-        seconds = self.before + time.monotonic() - begin
+        seconds = self.before + time.process_time() - begin
         return max(self.done / self.config.updates, seconds / (60 * self.config.minutes))
 
     def _update(self, states: States, share: float) -> Tensor:
@@ -251,7 +251,7 @@ class _Training:
         return value
 
     def _save(self, begin: float, test: States, writer: SummaryWriter) -> None:
-        seconds = self.before + time.monotonic() - begin
+        seconds = self.before + time.process_time() - begin
         self.network.eval()
         degrees = angles(self.network, test)
         by_family = {name: round(degrees[test.family == i].mean().item(), 2) for i, name in enumerate(FAMILIES)}

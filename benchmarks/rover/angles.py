@@ -28,7 +28,7 @@ class Settings:
 
     Attributes:
         resolution: Of all grids, in half widths of the box.
-        minutes: Of each training.
+        minutes: CPU minutes of each training.
         seed: Of all of them.
         out: Folder of the runs.
     """
