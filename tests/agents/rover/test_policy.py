@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from sb3_contrib import RecurrentPPO
 
 from agents.rover.policy import PolicyConfig, network_of, train_policy
