@@ -60,6 +60,8 @@ class DirectionConfig:
     """Outputs of the first convolution."""
     width: int = 96
     """Outputs of the second convolution and of the first dense layer."""
+    differences: bool = True
+    """Whether the network knows the teachers' directions by differences; the paper's does not."""
     batch: int = 1024
     """States of a minibatch."""
     learning_rate: float = 3e-3
@@ -88,6 +90,11 @@ class DirectionConfig:
     def folder(self) -> Path:
         """Where the run's files go."""
         return self.out / f"{self.name}-{self.seed}"
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """Of the network, as ``DirectionNetwork`` takes it."""
+        return {name: getattr(self, name) for name in ("n", "channels", "width", "differences")}
 
     def lasting(self) -> dict[str, Any]:
         """The settings that a run keeps when it is resumed, as plain JSON values."""
@@ -203,7 +210,7 @@ class _Training:
         data_seed, weights_seed, batch_seed = np.random.SeedSequence(config.seed).generate_state(3)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(weights_seed))
-            self.network = DirectionNetwork(config.n, config.channels, config.width)
+            self.network = DirectionNetwork(**config.shape)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.generator = torch.Generator("cpu").manual_seed(int(batch_seed))
         self.data_seed = int(data_seed)
@@ -258,9 +265,8 @@ class _Training:
         self.network.train()
         for name, mean in by_family.items():
             writer.add_scalar(f"degrees/{name}", mean, self.done)
-        shape = {"n": self.config.n, "channels": self.config.channels, "width": self.config.width}
         card = {
-            "network": shape,
+            "network": self.config.shape,
             "training": self.config.lasting(),
             "updates": self.done,
             "seconds": round(seconds, 1),

@@ -1,4 +1,7 @@
 import math
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +65,39 @@ def test_training_learns_saves_and_resumes(tmp_path):
     longer = DirectionConfig(out=tmp_path, resolution=(0.1, 0.1), resume=True, **SMALL)
     with pytest.raises(ValueError, match="other settings"):
         train_direction(longer)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from agents.rover import direction
+from tests.agents.rover.test_direction import SMALL
+
+saves = []
+
+def write(*arguments, **settings):
+    saves.append(whole(*arguments, **settings))
+    if len(saves) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+whole, direction.write_weights = direction.write_weights, write
+config = direction.DirectionConfig(out=Path(sys.argv[1]), minutes=1e6, save_every=1e-3, **SMALL)
+direction.train_direction(config)
+"""
+
+
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
+    outs = tmp_path / "killed", tmp_path / "whole"
+    died = subprocess.run([sys.executable, "-c", KILLED, str(outs[0])], check=False)
+    assert died.returncode == -signal.SIGKILL
+    ends = []
+    for out, resume in zip(outs, (True, False), strict=True):
+        config = DirectionConfig(out=out, minutes=1e6, resume=resume, **SMALL)
+        train_direction(config)
+        ends.append(torch.load(config.folder / "state.pt", weights_only=True))
+    assert ends[0]["done"] == ends[1]["done"] == 60
+    for name, value in ends[0]["network"].items():
+        assert torch.equal(value, ends[1]["network"][name]), name
 
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path):
