@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.training.command_line import progress
 from agents.training.folders import claim_folder
 from agents.training.globals import lent_globals
-from pop_envs.checks import positive, positive_int
+from pop_envs.checks import one_of, positive, positive_int
 from pop_envs.objectives.landscapes import FAMILIES, NUM_START_UNIFORMS, Family, LandscapePrior, Landscapes
 from pop_envs.rover.directions import Best
 from pop_envs.rover.grid import grid_offsets, rescaled
@@ -30,6 +30,7 @@ from pop_optimizer.checkpoint import versions, write_weights
 STATE = "state.pt"
 CHUNK = 2048
 HELD_OUT = 4096
+_SMOOTH = 1e-6
 _AT_THE_MINIMUM = 1e-3  # half widths: closer than this there is no direction to learn
 _SHARES = (0.1, 0.9)  # of the teacher's step that a run goes: its ten states are ten different places
 
@@ -54,7 +55,7 @@ class DirectionConfig:
     """Steps of the teacher on each of them."""
     n: int = 5
     """Points of a side of the grid."""
-    resolution: tuple[float, float] = (0.02, 1.0)
+    resolution: tuple[float, float] = (0.005, 2.0)
     """Resolutions are log-uniform between these, in half widths of the landscapes' box; equal ones fix it."""
     channels: int = 16
     """Outputs of the first convolution."""
@@ -62,6 +63,8 @@ class DirectionConfig:
     """Outputs of the second convolution and of the first dense layer."""
     differences: bool = True
     """Whether the network knows the teachers' directions by differences; the paper's does not."""
+    loss: Literal["angle", "eq2"] = "angle"
+    """What is minimized: the mean angle to the teacher, or the paper's cross-entropy with negative samples, eq. 2."""
     batch: int = 1024
     """States of a minibatch."""
     learning_rate: float = 3e-3
@@ -85,6 +88,7 @@ class DirectionConfig:
             raise ValueError(f"functions must be a multiple of {CHUNK}, got {self.functions}")
         for name in ("learning_rate", "minutes", "save_every"):
             positive(name, getattr(self, name))
+        one_of("loss", self.loss, ("angle", "eq2"))
 
     @property
     def folder(self) -> Path:
@@ -169,13 +173,24 @@ def angles(network: DirectionNetwork, states: States) -> Tensor:
     return torch.rad2deg(torch.atan2(cross.abs(), (told * states.directions).sum(-1)))
 
 
-def loss(told: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
+def cross_entropy(told: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
     """Minus eq. 2 per state: the teacher's directions (batch, 2) against others of the half space behind them."""
     turn = (torch.rand(len(told), generator=generator, device="cpu") - 0.5) * math.pi
     cos, sin = turn.cos(), turn.sin()
     d1, d2 = directions.unbind(-1)
     negative = -torch.stack([d1 * cos - d2 * sin, d1 * sin + d2 * cos], -1)
     return (softplus(-(told * directions).sum(-1)) + softplus((told * negative).sum(-1))).mean()
+
+
+def mean_angle(told: Tensor, directions: Tensor) -> Tensor:
+    """Mean angle between vectors (batch, 2) and unit vectors (batch, 2), in radians, smooth at 0 and at pi.
+
+    Where two teachers may be right eq. 2 leads between them, as a mean does; this leads to the likelier one.
+    """
+    unit = told / (told.norm(dim=-1, keepdim=True) + _SMOOTH)
+    cross = unit[:, 0] * directions[:, 1] - unit[:, 1] * directions[:, 0]
+    dot = (unit * directions).sum(-1)
+    return 2 * torch.atan2((cross.square() + _SMOOTH).sqrt(), 1 + dot + _SMOOTH).mean()
 
 
 def mirrored(seen: Tensor, directions: Tensor, which: int) -> tuple[Tensor, Tensor]:
@@ -250,7 +265,9 @@ class _Training:
             group["lr"] = self.config.learning_rate * min(1.0, self.done / 500 + 0.05) * (0.005 + 0.995 * cosine)
         rows = torch.randint(len(states.seen), (self.config.batch,), generator=self.generator, device="cpu")
         seen, directions = mirrored(states.seen[rows], states.directions[rows], self.done % 8)
-        value = loss(self.network(seen), directions, self.generator)
+        told = self.network(seen)
+        is_angle = self.config.loss == "angle"
+        value = mean_angle(told, directions) if is_angle else cross_entropy(told, directions, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         self.optimizer.step()

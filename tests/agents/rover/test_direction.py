@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents.rover.direction import DirectionConfig, angles, held_out, loss, mirrored, taught, train_direction
+from agents.rover.direction import (
+    DirectionConfig,
+    angles,
+    held_out,
+    mean_angle,
+    mirrored,
+    taught,
+    train_direction,
+)
 from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rover.grid import grid_offsets
 from pop_envs.rover.network import load_direction
@@ -25,13 +33,25 @@ def test_teachers_states():
 
 def test_the_loss_is_eq_2():
     told, directions = torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    draws = [loss(told, directions, torch.Generator().manual_seed(i)).item() for i in range(2000)]
+    draws = [cross_entropy(told, directions, torch.Generator().manual_seed(i)).item() for i in range(2000)]
     angle = torch.linspace(-math.pi / 2, math.pi / 2, 2001)
     expected = math.log1p(math.exp(-3)) + torch.log1p(torch.exp(-3 * angle.cos())).mean().item()
     assert np.mean(draws) == pytest.approx(expected, rel=0.02)
-    assert loss(-told, directions, torch.Generator().manual_seed(0)) > loss(
+    assert cross_entropy(-told, directions, torch.Generator().manual_seed(0)) > cross_entropy(
         told, directions, torch.Generator().manual_seed(0)
     )
+
+
+def test_the_mean_angle_follows_the_likelier_teacher():
+    turns = torch.tensor([0.0, 0.3, 1.5, 3.0, math.pi], dtype=torch.float64)
+    told = 7 * torch.stack([turns.cos(), turns.sin()], 1)
+    east = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    for turn, each in zip(turns, told, strict=True):
+        assert mean_angle(each[None], east).item() == pytest.approx(turn.item(), abs=3e-3)
+    labels = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 4, dtype=torch.float64)
+    means = [mean_angle(each.expand(10, 2), labels).item() for each in told]
+    assert np.argmin(means) == 0
+    assert np.isfinite(torch.func.grad(lambda v: mean_angle(v, east))(-east).numpy()).all()
 
 
 @pytest.mark.parametrize("which", range(8))
@@ -117,6 +137,7 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
         ({"resolution": (1.0, 0.5)}, "resolution must be two positive numbers in order"),
         ({"functions": 100}, "functions must be a multiple of 2048"),
         ({"minutes": 0}, "minutes must be positive"),
+        ({"loss": "eq5"}, "loss must be one of"),
         ({"steps": 0}, "steps must be a positive integer"),
     ],
 )
