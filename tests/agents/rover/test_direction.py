@@ -10,6 +10,7 @@ import torch
 from agents.rover.direction import (
     DirectionConfig,
     angles,
+    cross_entropy,
     held_out,
     mean_angle,
     mirrored,
