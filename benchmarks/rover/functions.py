@@ -14,7 +14,7 @@ from agents.rover.rollout import log10_gaps
 from benchmarks import vlse
 from benchmarks.budget import Array
 from benchmarks.rover.report import draw_comparison, save, table
-from benchmarks.rover.rivals import ZEROTH_ORDER, Curves, all_curves, rescale, rover, tuned
+from benchmarks.rover.rivals import USUAL, ZEROTH_ORDER, Curves, all_curves, rover, tuned
 from pop_envs.objectives.base import BoxObjective
 from pop_envs.rover.core import Core
 from pop_envs.rover.task import RoverTask
@@ -29,6 +29,8 @@ STARTS = {
     "ackley": (20.0, -15.0),
     "rastrigin": (3.9, -3.9),
 }
+ROVERS = {"rover": (USUAL, 1), "first grid as wide as the box": (0.5, 1), "four times the steps": (USUAL, 4)}
+"""First step sizes and resolutions, and times the steps."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ class Values(BoxObjective):
             return self.problem.formula(own).unflatten(0, x.shape[:2])
 
 
-def core_at(objective: BoxObjective, starts: Array, steps: int) -> Core:
-    """Rovers at ``starts`` (batch, 2) in the unit box."""
+def core_at(objective: BoxObjective, starts: Array, steps: int, first: float = USUAL) -> Core:
+    """Rovers at ``starts`` (batch, 2) in the unit box, with the first step size and resolution given."""
     core = Core(len(starts), RoverTask(budget=steps), objective=objective)
     core.reset([np.random.default_rng(0)] * len(starts))
-    core.place(torch.from_numpy(starts), core.search.scales.alpha, core.search.scales.delta)
-    rescale(core)
+    scale = torch.full((len(starts),), first, dtype=torch.float64, device="cpu")
+    core.place(torch.from_numpy(starts), scale, scale)
     return core
 
 
@@ -111,7 +113,7 @@ def main() -> None:
         f"{settings.accuracy:g} of the global minimum "
         f"in {25 * (settings.steps + 1)} evaluations, %; rivals as tuned for the starts of the figure"
     )
-    table("functions", title, ("function", "rover", *ZEROTH_ORDER), rows)
+    table("functions", title, ("function", *ROVERS, *ZEROTH_ORDER), rows)
 
 
 def _shares(
@@ -119,8 +121,10 @@ def _shares(
 ) -> list[str]:
     starts = rng.uniform(-1, 1, (settings.random_starts, 2))
     evaluations = 25 * (settings.steps + 1)
-    ours, _ = rover(core_at(objective, starts, settings.steps), load_rover().network, settings.steps)
-    runs: dict[str, Curves] = {"rover": ours}
+    network, runs = load_rover().network, dict[str, Curves]()
+    for name, (first, longer) in ROVERS.items():
+        steps = settings.steps * longer
+        runs[name], _ = rover(core_at(objective, starts, steps, first), network, steps)
     for name, (method, _) in ZEROTH_ORDER.items():
         runs[name] = method(objective, torch.from_numpy(starts[: settings.rival_starts]), evaluations, **rivals[name])
     assert objective.minimum is not None
