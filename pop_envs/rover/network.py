@@ -15,6 +15,7 @@ from pop_envs.rover.directions import normalized
 SHIPPED = Path(__file__).parent / "weights"
 """The direction is a part of the environment's transition (eq. 4): its weights lie here, not with the policy's."""
 FILE = "policy.safetensors"
+_FLAT = 1e-10  # of the square of a Hessian's size: its determinant is rounding
 _TINY = 1e-12  # of values on a grid in [0, 1]: there is no curvature
 
 
@@ -27,7 +28,8 @@ class DirectionNetwork(nn.Module):
     .. math:: y = a \hat g + b \hat h + r
 
     with :math:`\hat g` the steepest descent and :math:`\hat h` Newton's direction by differences on the grid. The dense
-    layers see both, and the shape of the Hessian.
+    layers see both, and the shape of the Hessian. Where the grid curves along one line only, as beside a wall or in one
+    dimension, Newton's method has no direction, and y is the steepest descent.
 
     Args:
         n: Points of a side of the grid, odd and at least 5.
@@ -72,16 +74,17 @@ class DirectionNetwork(nn.Module):
         with torch.no_grad():
             descent, newton, shape = self._teachers(seen)
         told = self.dense(torch.cat([features, descent, newton, shape], -1))
-        return told[:, :1] * descent + told[:, 1:2] * newton + told[:, 2:]
+        y = told[:, :1] * descent + told[:, 1:2] * newton + told[:, 2:]
+        return torch.where((newton == 0).all(-1, keepdim=True), descent, y)
 
     def _teachers(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Directions of both teachers (batch, 2), and the shape (batch, 5) of the Hessian, all within [-1, 1]."""
         g1, g2, h11, h12, h22 = (seen.flatten(1).double() @ self.stencils).unbind(-1)
         determinant = h11 * h22 - h12 * h12
-        sign = determinant.sign()
+        size = (h11 * h11 + 2 * h12 * h12 + h22 * h22).sqrt() + _TINY
+        sign = torch.where(determinant.abs() > _FLAT * size * size, determinant.sign(), 0.0)
         descent = normalized(-torch.stack([g1, g2], -1))
         newton = normalized(-sign[:, None] * torch.stack([h22 * g1 - h12 * g2, h11 * g2 - h12 * g1], -1))
-        size = (h11 * h11 + 2 * h12 * h12 + h22 * h22).sqrt() + _TINY
         slope = (g1 * g1 + g2 * g2).sqrt()
         # The root: a valley's determinant is a hundredth of the square of its largest entry.
         root = sign * determinant.abs().sqrt()

@@ -79,6 +79,12 @@ def test_differences_tell_both_teachers_directions(n):
     torch.testing.assert_close(shape[:, 0].double(), expected, rtol=0, atol=2e-2)
 
 
+def test_a_grid_that_curves_along_one_line_leads_down_the_line():
+    line = (grid_offsets(5)[:, 0] + 3.5).square().view(1, 5, 5).float() / 30
+    told = Seeing(DirectionNetwork().eval())(torch.cat([line, line.mT]), None, None)
+    torch.testing.assert_close(told, torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double())
+
+
 def test_a_network_in_the_papers_form_gives_eq_2s_y_itself():
     network = DirectionNetwork(channels=4, width=8, differences=False).eval()
     assert [tuple(layer.weight.shape) for layer in network.dense if hasattr(layer, "weight")] == [(8, 8), (2, 8)]
