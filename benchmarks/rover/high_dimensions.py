@@ -47,12 +47,12 @@ class Settings:
     """
 
     dims: tuple[int, ...] = (10, 20, 50)
-    scales: tuple[float, ...] = (1.0, 1.0, 3.0)
-    scales_per_dimension: tuple[float, ...] = (1.0, 1.0, 0.3)
+    scales: tuple[float, ...] = (1.0, 0.3, 3.0)
+    scales_per_dimension: tuple[float, ...] = (0.3, 0.3, 0.3)
     k: int = 10
     iterations: int = 60
     network_iterations: int = 60
-    scales_network: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    scales_network: tuple[float, float, float] = (1.0, 0.3, 0.1)
     k_network: int = 20
     seeds: int = 3
 
