@@ -23,7 +23,6 @@ PAPER = {
 }
 FORMS: dict[str, dict[str, Any]] = {
     "eq. 2": {"loss": "eq2"},
-    "no differences": {"differences": False},
     "the paper's form": {"loss": "eq2", "differences": False},
 }
 """What the network that ships does not have."""
