@@ -29,8 +29,13 @@ STARTS = {
     "ackley": (20.0, -15.0),
     "rastrigin": (3.9, -3.9),
 }
-ROVERS = {"rover": (USUAL, 1), "first grid as wide as the box": (0.5, 1), "four times the steps": (USUAL, 4)}
-"""First step sizes and resolutions, and times the steps."""
+ROVERS = {
+    "rover": (USUAL, 1),
+    "first resolution 0.3": (0.3, 1),
+    "first resolution 1": (1.0, 1),
+    "four times the steps": (USUAL, 4),
+}
+"""First resolutions, and times the steps."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,12 @@ class Values(BoxObjective):
             return self.problem.formula(own).unflatten(0, x.shape[:2])
 
 
-def core_at(objective: BoxObjective, starts: Array, steps: int, first: float = USUAL) -> Core:
-    """Rovers at ``starts`` (batch, 2) in the unit box, with the first step size and resolution given."""
+def core_at(objective: BoxObjective, starts: Array, steps: int, delta: float = USUAL) -> Core:
+    """Rovers at ``starts`` (batch, 2) in the unit box, with the usual first step size."""
     core = Core(len(starts), RoverTask(budget=steps), objective=objective)
     core.reset([np.random.default_rng(0)] * len(starts))
-    scale = torch.full((len(starts),), first, dtype=torch.float64, device="cpu")
-    core.place(torch.from_numpy(starts), scale, scale)
+    alpha = torch.full_like(core.search.scales.alpha, USUAL)
+    core.place(torch.from_numpy(starts), alpha, torch.full_like(alpha, delta))
     return core
 
 
@@ -122,9 +127,9 @@ def _shares(
     starts = rng.uniform(-1, 1, (settings.random_starts, 2))
     evaluations = 25 * (settings.steps + 1)
     network, runs = load_rover().network, dict[str, Curves]()
-    for name, (first, longer) in ROVERS.items():
+    for name, (delta, longer) in ROVERS.items():
         steps = settings.steps * longer
-        runs[name], _ = rover(core_at(objective, starts, steps, first), network, steps)
+        runs[name], _ = rover(core_at(objective, starts, steps, delta), network, steps)
     for name, (method, _) in ZEROTH_ORDER.items():
         runs[name] = method(objective, torch.from_numpy(starts[: settings.rival_starts]), evaluations, **rivals[name])
     assert objective.minimum is not None
