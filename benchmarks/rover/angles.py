@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 from rich.console import Console
+from torch import Tensor
 
 from agents.rover.direction import STATE, DirectionConfig, States, angles, held_out, train_direction
 from benchmarks.rover.report import table
@@ -64,6 +66,16 @@ def trained(
     return train_direction(DirectionConfig(**vars(config) | {"resume": resume}), console)
 
 
+class Unlearned(DirectionNetwork):
+    """Newton's direction by differences where the Hessian is positive definite, and else the steepest descent."""
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """See ``DirectionNetwork``."""
+        descent, newton, shape = self._teachers(seen)
+        trace, root = shape[:, 2], shape[:, 3]
+        return torch.where(((root > 0) & (trace > 0))[:, None], newton, descent)
+
+
 def _means(network: DirectionNetwork, test: States) -> list[str]:
     degrees = angles(network, test)
     told = [degrees[test.family == i] for i in range(len(FAMILIES))]
@@ -87,6 +99,9 @@ def main() -> None:
     for resolution in RESOLUTIONS:
         told = _means(shipped_direction(), held_out(FAMILIES, 5, resolution))
         rows.append([f"shipped: all, at all resolutions, here {resolution:g}", *told])
+    for resolution in RESOLUTIONS:
+        test_there = held_out(FAMILIES, 5, resolution)
+        rows.append([f"nothing learned, at {resolution:g}", *_means(Unlearned(), test_there)])
     title = (
         f"Mean angle to the best teacher, degrees, on held-out landscapes, at the resolution {settings.resolution:g}"
     )
