@@ -144,12 +144,16 @@ def momentum_runs(task: LTOTask, functions: Losses, x0: Tensor) -> tuple[Tensor,
 
 
 def clone(network: StepNetwork, observations: Tensor, actions: Tensor, epochs: int = 150) -> float:
-    """Fits a network to actions (count, dim) by least squares; returns the loss of the last pass."""
+    """Fits a network to actions (count, dim) by least squares; returns the loss of the last pass.
+
+    What a relative network misses is seen relative to the actions' size.
+    """
+    size = (actions.square().mean(-1, keepdim=True) + 1e-6).sqrt() if network.relative else torch.ones(len(actions), 1)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     for _ in range(epochs):
         losses = []
         for chosen in torch.randperm(len(observations)).split(128):
-            loss = (network(observations[chosen]) - actions[chosen]).square().mean()
+            loss = ((network(observations[chosen]) - actions[chosen]) / size[chosen]).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

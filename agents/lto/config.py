@@ -30,7 +30,7 @@ class LTOConfig:
     seed: int = 0
     """What starts, the network's first weights and the actions are drawn by."""
     minutes: float = 15.0
-    """Wall time after which training ends; the learning rate falls with it."""
+    """Minutes of the processor's time after which training ends; the learning rate falls with them."""
     out: Path = Path("runs")
     """Folder of runs: everything goes to <out>/lto-<task>-<algorithm>-<seed>."""
     resume: bool = False
@@ -38,7 +38,7 @@ class LTOConfig:
     threads: int = 1
     """PyTorch's threads."""
     validate_every: float = 0.5
-    """Minutes between validations and saves."""
+    """Minutes, of the processor's time too, between validations and saves."""
 
     task: Annotated[LTOTask, tyro.conf.arg(name="")] = _TASK
     """What is trained on."""
@@ -46,6 +46,8 @@ class LTOConfig:
     """Whether the features of datasets are turned at random for each run: as much as many more functions."""
     hidden: int = 50
     """Hidden units of the network."""
+    relative: bool = True
+    """Whether it sees gradients and changes, and steps, in units of the newest gradients' size."""
     learning_rate: float = 1e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
 
@@ -71,6 +73,8 @@ class LTOConfig:
     """Passes over the samples of an iteration."""
     batch: int = 1024
     """Samples of a minibatch."""
+    averaging: float = 0.9
+    """Weight that the network's average, which is what is saved, keeps at each iteration."""
     components: int = 10
     """Gaussians of the prior on dynamics."""
     prior_strength: float = 5.0

@@ -72,6 +72,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         first_learning_rate: Of the fit to momentum, whatever the schedule.
         batch_size: Samples in a minibatch.
         max_grad_norm: Bound on a minibatch's gradient.
+        averaging: Weight that the average of the network over iterations, which is what ``predict`` runs, keeps at
+            each.
         components: Gaussians of the models' prior.
         prior_strength: Its weight, in samples.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
@@ -94,6 +96,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         first_learning_rate: float = 1e-3,
         batch_size: int = 1024,
         max_grad_norm: float = 10.0,
+        averaging: float = 0.9,
         components: int = 10,
         prior_strength: float = 5.0,
         _init_setup_model: bool = True,
@@ -106,7 +109,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm, self.averaging = max_grad_norm, averaging
         self.first_learning_rate = first_learning_rate
         self.components, self.prior_strength = components, prior_strength
         self.iteration = 0
@@ -167,6 +170,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         sound = torch.linalg.cholesky_ex(precision).info.eq(0).all(1) & wanted.isfinite().flatten(1).all(1)
         if sound.any():
             self._imitate(rollouts.observations[sound], wanted[sound], precision[sound], epochs)
+        self.policy.follow(self.averaging if self.iteration else 0.0)
         self.logger.record("train/left_out", int((~sound).sum()))
         self.logger.record("rollout/cost", float(rollouts.y[:, 1:].mean()))
         self.logger.record("rollout/last_value", float(rollouts.y[:, -1].mean()))
@@ -193,9 +197,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
             self._played = self._momentum()
         follows_targets = self.iteration == 0 or self.reference == "target"
         played = self._played if self.iteration == 0 else self.targets
-        if not follows_targets:
-            deviation = self._deviation.repeat_interleave(group, 0)  # (runs, T)
-        observations, actions, points = [], [], [env.newest]
+        observations, actions, deviations, points = [], [], [], [env.newest]
         x, y, g = points[0]
         state = torch.cat([x, g, torch.zeros_like(y)[:, None], x.new_zeros(len(x), (self._history - 1) * m)], 1)
         for t in range(steps):
@@ -209,7 +211,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
                 action = action.flatten(0, 1)
             else:
                 with torch.no_grad():
-                    action = self.policy.network(observations[-1]).double() + deviation[:, t, None] * noise
+                    action = self.policy.network(observations[-1]).double()
+                deviations.append(self._noise(action.unflatten(0, (-1, group))))
+                action = action + deviations[-1].repeat_interleave(group, 0)[:, None] * noise
             action = action.clamp(-1, 1)
             observation, rewards, dones, infos = env.step(action.numpy())
             self.num_timesteps += env.num_envs
@@ -226,9 +230,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
         def grouped(arrays: Iterable[Tensor]) -> Tensor:
             return torch.stack(list(arrays), 1).unflatten(0, (-1, group)).transpose(1, 2).contiguous()
 
-        # To play the next episode with, though on other functions, and to measure targets of this one by.
         rollouts = Rollouts(grouped(observations), grouped(actions), *(grouped(p[i] for p in points) for i in range(3)))
-        self._deviation = self._noise(rollouts.actions)
+        if deviations:
+            self._deviation = torch.stack(deviations, 1)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return rollouts
@@ -239,8 +243,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         return self.env.group
 
     def _noise(self, actions: Tensor) -> Tensor:
-        """Standard deviations (F, T) to play with, from actions (F, T, S, d)."""
-        typical = actions.mean(2).square().mean(-1).sqrt()
+        """Standard deviations (...,) to play with, from actions (..., S, d)."""
+        typical = actions.mean(-2).square().mean(-1).sqrt()
         return (self.noise * typical).clamp(min=self.noise_floor)
 
     def _momentum(self) -> Policy:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from agents.lto.algorithm import GroupedAlgorithm
 from agents.lto.policy import StepPolicy
+from pop_envs.lto.rewards import WORST
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import Objective
 from pop_optimizer.networks.steps import StepNetwork
@@ -40,6 +41,7 @@ class UnrolledDescent(GroupedAlgorithm):
         env: A ``GroupedVecEnv``, whose episodes' functions and starts are learned on.
         learning_rate: Of Adam.
         max_grad_norm: Bound on the gradient of an update.
+        averaging: Weight that the average of the network over updates, which is what ``predict`` runs, keeps at each.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
     """
 
@@ -50,11 +52,12 @@ class UnrolledDescent(GroupedAlgorithm):
         learning_rate: Any = 1e-3,
         *,
         max_grad_norm: float = 0.3,
+        averaging: float = 0.98,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, env, learning_rate, **kwargs)
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm, self.averaging = max_grad_norm, averaging
         if _init_setup_model:
             self._setup_model()
 
@@ -79,11 +82,14 @@ class UnrolledDescent(GroupedAlgorithm):
             self._update_current_progress_remaining(self.num_timesteps, total)
             self._update_learning_rate(self.policy.optimizer)
             _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget)
-            loss = values[:, 1:].mean()
+            # A run that has left for good teaches nothing more than that.
+            loss = values[:, 1:].nan_to_num(WORST).clamp(max=WORST).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            self.policy.optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(self.policy.network.parameters(), self.max_grad_norm)
+            if norm.isfinite():
+                self.policy.optimizer.step()
+            self.policy.follow(self.averaging)
             self.num_timesteps += env.num_envs * task.budget
             update += 1
             self.logger.record("rollout/cost", loss.item())
