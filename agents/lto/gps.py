@@ -21,6 +21,7 @@ from pop_envs.checks import one_of
 Reference = Literal["policy", "target"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
+_TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 
@@ -286,6 +287,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
             self.divergence * actions,
             eta,
             shared=self.multiplier == "shared",
+            tolerance=_TOLERANCE,
         )
         self.eta = float(etas.median())
         error = transitions[..., 2 * d + 1 :] - transitions[..., : 2 * d + 1] @ dynamics.matrix.mT

@@ -21,7 +21,8 @@ class StepNetwork(nn.Module):
         squash: Whether tanh bounds the output, as SAC's policies have it.
         relative: Whether gradients and the output are in units of the root mean square of the newest gradients, and
             changes of the value in units of its square. Then the policy does on ``f(x / c) c^2`` what it does on
-            ``f(x)``, c times as far, but for what it makes of the unit itself, whose logarithm is one more feature.
+            ``f(x)``, c times as far, but for what it makes of the unit itself, which is one more feature as long as it is
+            not small.
 
     Attributes:
         scale: What observations are multiplied by, (history (1 + dim),), fixed before training.
@@ -67,4 +68,4 @@ class StepNetwork(nn.Module):
         unit = square.sqrt()
         ratio = torch.cat([change / square, gradient.flatten(-2) / unit], -1)
         ratio = ratio / (1 + (ratio / _USUAL).square()).sqrt()
-        return torch.cat([ratio, unit.log() / 4], -1), unit
+        return torch.cat([ratio, unit / (1 + unit)], -1), unit
