@@ -160,13 +160,17 @@ class GuidedPolicySearch(GroupedAlgorithm):
                 group["lr"] = self.first_learning_rate
             self.policy.network.scale.copy_(input_scale(rollouts.observations.flatten(0, 2), self._history))
             targets, epochs = self._played, self.first_epochs
+            wanted = targets.mean(states)
         else:
-            targets, epochs = self._improve(rollouts, states), self.epochs
+            reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
+            assert reference is not None
+            targets, epochs = self._improve(rollouts, states, reference), self.epochs
+            wanted = targets.mean(states)
+            if self.reference == "policy":
+                wanted = self._near(rollouts, wanted - reference.mean(states))
         if self.reference == "target":
             self.targets = targets
-        wanted, precision = targets.mean(states), torch.linalg.inv(targets.covariance)
-        if self.reference == "policy" and self.iteration:
-            wanted = self._near(rollouts, wanted)
+        precision = torch.linalg.inv(targets.covariance)
         # What cannot be trusted, where a model has gone astray, is left out.
         sound = torch.linalg.cholesky_ex(precision).info.eq(0).all(1) & wanted.isfinite().flatten(1).all(1)
         if sound.any():
@@ -268,14 +272,12 @@ class GuidedPolicySearch(GroupedAlgorithm):
         covariance = variance[..., None, None] * torch.eye(d, dtype=torch.float64)
         return Policy(gain, gain.new_zeros(len(size), steps, d), covariance)
 
-    def _improve(self, rollouts: Rollouts, states: Tensor) -> Policy:
+    def _improve(self, rollouts: Rollouts, states: Tensor, reference: Policy) -> Policy:
         """Targets that cost less, close to the reference."""
         d = rollouts.x.shape[-1]
         transitions = torch.cat([rollouts.w[:, :-1], rollouts.actions, rollouts.w[:, 1:]], -1)
         self.prior.fit(transitions.flatten(0, 2))
         dynamics = self.prior.dynamics(transitions, 2 * d + 1)
-        reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
-        assert reference is not None
         eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
         actions = rollouts.actions.shape[1] * d  # of a run
         targets, etas, reached = constrained(
@@ -331,15 +333,17 @@ class GuidedPolicySearch(GroupedAlgorithm):
         covariance = self._deviation.square()[..., None, None] * torch.eye(d, dtype=torch.float64)
         return Policy(gain, offset, covariance)
 
-    def _near(self, rollouts: Rollouts, wanted: Tensor) -> Tensor:
-        """Target actions (F, T, S, d) within three deviations, in each coordinate, of the network's own.
+    def _near(self, rollouts: Rollouts, change: Tensor) -> Tensor:
+        """The network's own actions, and ``change`` (F, T, S, d): what the target changes on the linear network.
 
-        Farther off are no samples that the models were fitted to.
+        The linear network is off the network itself by more than one iteration's targets are off it: imitating them
+        as they stand would teach the network to be linear, and little else. Changes are bounded by three deviations in
+        each coordinate; farther off are no samples that the models were fitted to.
         """
         with torch.no_grad():
             own = self.policy.network(rollouts.observations).double()
         most = 3 * self._deviation[:, :, None, None]
-        return own + (wanted - own).clamp(-most, most)
+        return own + change.clamp(-most, most)
 
     def _imitate(self, observations: Tensor, wanted: Tensor, precision: Tensor, epochs: int) -> None:
         """Fits the network to target actions (F, T, S, d), weighted by precisions (F, T, d, d)."""

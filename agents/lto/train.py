@@ -229,7 +229,8 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
         common["policy_kwargs"] = {
             "features_extractor_class": ScaledFeatures,
             "features_extractor_kwargs": {"scale": scale.tolist()},
-            "log_std_init": -3.0,
+            "log_std_init": config.log_std,
+            "relative": config.relative,
         }
         budget, runs = config.task.budget, env.num_envs
         if config.algorithm == "ppo":

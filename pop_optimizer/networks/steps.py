@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 _RECENT = 0.5  # weight of a gradient's square in the unit, over that of the next newer one
 _LEAST = 1e-10  # of units: what is at rest stays there
 _USUAL = 5.0  # up to which relative features are told apart
+_MOST = 1e6  # of them: squares of larger ones overflow
 
 
 class StepNetwork(nn.Module):
@@ -67,5 +68,6 @@ class StepNetwork(nn.Module):
         square = (gradient.square().mean(-1) * weight).sum(-1, keepdim=True) + _LEAST**2
         unit = square.sqrt()
         ratio = torch.cat([change / square, gradient.flatten(-2) / unit], -1)
+        ratio = ratio.clamp(-_MOST, _MOST)
         ratio = ratio / (1 + (ratio / _USUAL).square()).sqrt()
         return torch.cat([ratio, unit / (1 + unit)], -1), unit
