@@ -19,9 +19,11 @@ from agents.lto.policy import StepPolicy, input_scale
 from pop_envs.checks import one_of
 
 Reference = Literal["policy", "target"]
+Cost = Literal["value", "log"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
 _TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
+_GAP = 1e-3  # smaller gaps to the lowest value weigh alike
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 
@@ -63,6 +65,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         reference: What targets stay close to: the targets before, whose runs are then those played, as in section
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
+        cost: What targets lower at each step: the value, as in section 4, or the logarithm of how far it is above the
+            lowest of the run. By values alone, what is left to gain late in a run is too little to be learned.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
@@ -87,6 +91,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         learning_rate: float = 1e-3,
         *,
         reference: Reference = "policy",
+        cost: Cost = "value",
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -106,6 +111,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
+        self.cost = one_of("cost", cost, ("value", "log"))
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
@@ -301,7 +307,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         return targets
 
     def _costs(self, rollouts: Rollouts) -> Costs:
-        """Quadratic models of the objective at the mean points."""
+        """Quadratic models of the cost at the mean points."""
         assert self.env is not None
         center = rollouts.x[:, 1:].mean(2)  # (F, T, d)
         d = center.shape[-1]
@@ -312,7 +318,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         values, vectors = torch.linalg.eigh((curvature + curvature.mT) / 2)
         curvature = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
         slope = rollouts.w[:, 1:, :, :d].mean(2) - (curvature @ center[..., None])[..., 0]
-        return Costs(curvature, slope)
+        weight = cost_weights(rollouts.y.mean(2)[:, 1:], self.cost)
+        return Costs(curvature * weight[..., None, None], slope * weight[..., None])
 
     def _linearized(self, rollouts: Rollouts, states: Tensor) -> Policy:
         """The network as a linear policy along its runs, with the noise that it is to be played with."""
@@ -366,3 +373,11 @@ class GuidedPolicySearch(GroupedAlgorithm):
         batches = len(losses) // epochs
         self.logger.record("train/first_loss", float(np.mean(losses[: max(1, batches // 10)])))
         self.logger.record("train/last_loss", float(np.mean(losses[-batches:])))
+
+
+def cost_weights(y: Tensor, cost: Cost) -> Tensor:
+    """Weights (runs, T) of values ``y`` (runs, T) in a cost: its derivatives, on average 1 for each run."""
+    if cost == "value":
+        return torch.ones_like(y)
+    weight = 1 / (y - y.amin(1, keepdim=True) + _GAP)
+    return weight / weight.mean(1, keepdim=True)

@@ -202,6 +202,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             StepPolicy,
             env,
             reference=config.reference,
+            cost=config.cost,
             divergence=config.divergence,
             momentum=config.momentum,
             multiplier=config.multiplier,
@@ -220,7 +221,11 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
     scale = input_scale(observations, config.task.history)
     if config.algorithm == "unrolled":
         model: BaseAlgorithm = UnrolledDescent(
-            StepPolicy, env, policy_kwargs={"hidden": config.hidden, "relative": config.relative}, **common
+            StepPolicy,
+            env,
+            cost=config.cost,
+            policy_kwargs={"hidden": config.hidden, "relative": config.relative},
+            **common,
         )
         assert isinstance(model.policy, StepPolicy)
         network = model.policy.network

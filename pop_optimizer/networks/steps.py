@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 _RECENT = 0.5  # weight of a gradient's square in the unit, over that of the next newer one
-_LEAST = 1e-10  # of units: what is at rest stays there
+_LEAST = 1e-7  # of units: what is at rest stays there
 _USUAL = 5.0  # up to which relative features are told apart
 _MOST = 1e6  # of them: squares of larger ones overflow
 

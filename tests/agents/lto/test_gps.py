@@ -50,8 +50,8 @@ class BowlTask(LearningTask):
 TASK = LTOTask(BowlTask(), history=3, budget=6, max_step=4.0)
 
 
-def made(reference="policy", task=TASK, groups=8, seed=0, **kwargs):
-    env = GroupedVecEnv(task, groups, 6, fixed=reference == "target")
+def made(reference="policy", task=TASK, groups=8, runs=6, seed=0, **kwargs):
+    env = GroupedVecEnv(task, groups, runs, fixed=reference == "target")
     env.seed(seed)
     settings = {"divergence": 1.0, "noise": 0.3, "first_epochs": 60, "epochs": 30, "batch_size": 64, "components": 3}
     return GuidedPolicySearch(StepPolicy, env, 3e-3, reference=reference, seed=seed, device="cpu", **settings | kwargs)
@@ -137,6 +137,29 @@ def test_the_linearized_network_is_its_tangent():
     _, jacobian = model.policy.network.linearized(observation)
     automatic = torch.stack([torch.func.jacrev(model.policy.network)(observation[0, t, 0]) for t in range(TASK.budget)])
     torch.testing.assert_close(jacobian[0], automatic.detach())
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
+    """The first gradient of the fit is close to that of the cost itself, by differentiating through the runs."""
+    task = LTOTask("logistic", history=5, budget=10)
+    model = made(task=task, groups=40, runs=12, noise=0.1, policy_kwargs={"relative": relative})
+    model.noise_floor = 1e-4
+    model.learn(40 * 12 * 10)
+    rollouts, network = played(model), model.policy.network
+    _, values = unroll(network, task, model.env.functions, rollouts.x[:, 0, 0], task.budget)
+    exact = torch.autograd.grad(values[:, 1:].mean(), list(network.parameters()))
+    taught = []
+
+    def imitate(observations, wanted, precision, epochs):
+        missed = (network(observations) - wanted)[..., None]
+        loss = (missed.mT @ precision[:, :, None] @ missed).mean()
+        taught.extend(torch.autograd.grad(loss, list(network.parameters())))
+
+    monkeypatch.setattr(model, "_imitate", imitate)
+    model.train(rollouts)
+    exact, taught = (torch.cat([g.flatten() for g in each]).double() for each in (exact, taught))
+    assert torch.cosine_similarity(exact, taught, 0) > 0.6
 
 
 def test_quadratic_costs_are_exact_on_bowls():
