@@ -23,7 +23,7 @@ Cost = Literal["value", "log"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
 _TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
-_GAP = 1e-3  # smaller gaps to the lowest value weigh alike
+_GAP = 1e-2  # smaller gaps to the lowest value weigh alike
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 

@@ -22,8 +22,7 @@ class StepNetwork(nn.Module):
         squash: Whether tanh bounds the output, as SAC's policies have it.
         relative: Whether gradients and the output are in units of the root mean square of the newest gradients, and
             changes of the value in units of its square. Then the policy does on ``f(x / c) c^2`` what it does on
-            ``f(x)``, c times as far, but for what it makes of the unit itself, which is one more feature as long as it is
-            not small.
+            ``f(x)``, c times as far. The unit itself is one more feature, which vanishes as the unit does.
 
     Attributes:
         scale: What observations are multiplied by, (history (1 + dim),), fixed before training.

@@ -7,7 +7,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agents.lto.gps import GuidedPolicySearch
+from agents.lto.gps import GuidedPolicySearch, cost_weights
 from agents.lto.linear_gaussian import Policy
 from agents.lto.policy import StepPolicy
 from agents.lto.unrolled import UnrolledDescent, unroll
@@ -142,10 +142,10 @@ def test_the_linearized_network_is_its_tangent():
 @pytest.mark.parametrize("relative", [False, True])
 def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
     """The first gradient of the fit is close to that of the cost itself, by differentiating through the runs."""
-    task = LTOTask("logistic", history=5, budget=10)
-    model = made(task=task, groups=40, runs=12, noise=0.1, policy_kwargs={"relative": relative})
-    model.noise_floor = 1e-4
-    model.learn(40 * 12 * 10)
+    task = LTOTask("logistic", history=3, budget=6)
+    settings = {"multiplier": "shared", "momentum": "shared", "noise": 0.1, "noise_floor": 1e-4, "first_epochs": 20}
+    model = made(task=task, groups=40, runs=12, policy_kwargs={"relative": relative}, **settings)
+    model.learn(40 * 12 * 6)
     rollouts, network = played(model), model.policy.network
     _, values = unroll(network, task, model.env.functions, rollouts.x[:, 0, 0], task.budget)
     exact = torch.autograd.grad(values[:, 1:].mean(), list(network.parameters()))
@@ -160,6 +160,29 @@ def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
     model.train(rollouts)
     exact, taught = (torch.cat([g.flatten() for g in each]).double() for each in (exact, taught))
     assert torch.cosine_similarity(exact, taught, 0) > 0.6
+
+
+def test_weights_of_costs_are_derivatives_of_logarithms_of_gaps():
+    y = torch.tensor([[1.0, 0.3, 0.1], [5.0, 5.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    assert (cost_weights(y, "value") == 1).all()
+    low = y.detach().amin(1, keepdim=True)
+    (exact,) = torch.autograd.grad((y - low + 1e-2).log().sum(), y)
+    weights = cost_weights(y.detach(), "log")
+    torch.testing.assert_close(weights, exact / exact.mean(1, keepdim=True))
+    torch.testing.assert_close(weights.mean(1), torch.ones(2, dtype=torch.float64))
+
+
+def test_the_average_lags_behind():
+    policy = made().policy
+    old, new = policy.average.output.weight.clone(), policy.network.output.weight
+    with torch.no_grad():
+        new.add_(1.0)
+    policy.follow(0.75)
+    torch.testing.assert_close(policy.average.output.weight, old + 0.25)
+    observation = np.ones((1, 9), dtype=np.float32)
+    with torch.no_grad():
+        expected = policy.average(torch.ones(1, 9)).clamp(-1, 1).numpy()
+    np.testing.assert_allclose(policy.predict(observation)[0], expected, rtol=1e-5)
 
 
 def test_quadratic_costs_are_exact_on_bowls():
