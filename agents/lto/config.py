@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,8 +51,8 @@ class LTOConfig:
     """Whether it sees gradients and changes, and steps, in units of the newest gradients' size."""
     learning_rate: float = 1e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
-    cost: Literal["value", "log"] = "value"
-    """Guided policy search and unrolled: the value, or the logarithm of its gap to the run's lowest."""
+    gap: float = math.inf
+    """Guided policy search and unrolled: values this far above a run's lowest weigh half as much as the lowest."""
     log_std: float = -3.0
     """SB3's algorithms: logarithm of the first standard deviation of actions, in their unit."""
 

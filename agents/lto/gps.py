@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
@@ -19,11 +20,9 @@ from agents.lto.policy import StepPolicy, input_scale
 from pop_envs.checks import one_of
 
 Reference = Literal["policy", "target"]
-Cost = Literal["value", "log"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
 _TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
-_GAP = 1e-2  # smaller gaps to the lowest value weigh alike
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 
@@ -65,8 +64,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
         reference: What targets stay close to: the targets before, whose runs are then those played, as in section
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
-        cost: What targets lower at each step: the value, as in section 4, or the logarithm of how far it is above the
-            lowest of the run. By values alone, what is left to gain late in a run is too little to be learned.
+        gap: Targets lower the logarithm of how far values, and this much, are above the run's lowest; if it is
+            infinite, the values themselves, as in section 4. By values alone, what is left to gain late in a run is too
+            little to be learned.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
@@ -91,7 +91,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         learning_rate: float = 1e-3,
         *,
         reference: Reference = "policy",
-        cost: Cost = "value",
+        gap: float = math.inf,
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -111,7 +111,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
-        self.cost = one_of("cost", cost, ("value", "log"))
+        self.gap = gap
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
@@ -318,7 +318,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         values, vectors = torch.linalg.eigh((curvature + curvature.mT) / 2)
         curvature = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
         slope = rollouts.w[:, 1:, :, :d].mean(2) - (curvature @ center[..., None])[..., 0]
-        weight = cost_weights(rollouts.y.mean(2)[:, 1:], self.cost)
+        weight = cost_weights(rollouts.y.mean(2)[:, 1:], self.gap)
         return Costs(curvature * weight[..., None, None], slope * weight[..., None])
 
     def _linearized(self, rollouts: Rollouts, states: Tensor) -> Policy:
@@ -375,9 +375,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         self.logger.record("train/last_loss", float(np.mean(losses[-batches:])))
 
 
-def cost_weights(y: Tensor, cost: Cost) -> Tensor:
-    """Weights (runs, T) of values ``y`` (runs, T) in a cost: its derivatives, on average 1 for each run."""
-    if cost == "value":
-        return torch.ones_like(y)
-    weight = 1 / (y - y.amin(1, keepdim=True) + _GAP)
+def cost_weights(y: Tensor, gap: float) -> Tensor:
+    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), times what makes them 1 on average of a run."""
+    weight = 1 / (1 + (y - y.amin(1, keepdim=True)) / gap)
     return weight / weight.mean(1, keepdim=True)

@@ -202,7 +202,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             StepPolicy,
             env,
             reference=config.reference,
-            cost=config.cost,
+            gap=config.gap,
             divergence=config.divergence,
             momentum=config.momentum,
             multiplier=config.multiplier,
@@ -223,7 +223,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
         model: BaseAlgorithm = UnrolledDescent(
             StepPolicy,
             env,
-            cost=config.cost,
+            gap=config.gap,
             policy_kwargs={"hidden": config.hidden, "relative": config.relative},
             **common,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import torch
@@ -9,9 +10,8 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
 from agents.lto.algorithm import GroupedAlgorithm
-from agents.lto.gps import Cost, cost_weights
+from agents.lto.gps import cost_weights
 from agents.lto.policy import StepPolicy
-from pop_envs.checks import one_of
 from pop_envs.lto.rewards import WORST
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import Objective
@@ -42,7 +42,7 @@ class UnrolledDescent(GroupedAlgorithm):
         policy: The class ``StepPolicy``.
         env: A ``GroupedVecEnv``, whose episodes' functions and starts are learned on.
         learning_rate: Of Adam.
-        cost: See ``GuidedPolicySearch``.
+        gap: See ``GuidedPolicySearch``.
         max_grad_norm: Bound on the gradient of an update.
         averaging: Weight that the average of the network over updates, which is what ``predict`` runs, keeps at each.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
@@ -54,14 +54,14 @@ class UnrolledDescent(GroupedAlgorithm):
         env: GymEnv | None,
         learning_rate: Any = 1e-3,
         *,
-        cost: Cost = "value",
+        gap: float = math.inf,
         max_grad_norm: float = 0.3,
         averaging: float = 0.98,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, env, learning_rate, **kwargs)
-        self.cost = one_of("cost", cost, ("value", "log"))
+        self.gap = gap
         self.max_grad_norm, self.averaging = max_grad_norm, averaging
         if _init_setup_model:
             self._setup_model()
@@ -89,7 +89,7 @@ class UnrolledDescent(GroupedAlgorithm):
             _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget)
             # A run that has left for good teaches nothing more than that.
             values = values[:, 1:].nan_to_num(WORST).clamp(max=WORST)
-            loss = (cost_weights(values.detach(), self.cost) * values).mean()
+            loss = (cost_weights(values.detach(), self.gap) * values).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(self.policy.network.parameters(), self.max_grad_norm)
