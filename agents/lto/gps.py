@@ -376,6 +376,6 @@ class GuidedPolicySearch(GroupedAlgorithm):
 
 
 def cost_weights(y: Tensor, gap: float) -> Tensor:
-    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), times what makes them 1 on average of a run."""
+    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), scaled to be 1 on average over a run."""
     weight = 1 / (1 + (y - y.amin(1, keepdim=True)) / gap)
     return weight / weight.mean(1, keepdim=True)
