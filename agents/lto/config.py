@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,8 +50,8 @@ class LTOConfig:
     """Whether it sees gradients and changes, and steps, in units of the newest gradients' size."""
     learning_rate: float = 3e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
-    gap: float = math.inf
-    """Guided policy search and unrolled: values this far above a run's lowest weigh half as much as the lowest."""
+    gap: float | None = None
+    """Guided policy search and unrolled: values this far above a run's lowest weigh half as much; None: all alike."""
     log_std: float = -3.0
     """SB3's algorithms: logarithm of the first standard deviation of actions, in their unit."""
 
@@ -90,6 +89,8 @@ class LTOConfig:
             positive_int(name, getattr(self, name))
         for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor"):
             positive(name, getattr(self, name))
+        if self.gap is not None:
+            positive("gap", self.gap)
 
     def settings(self) -> dict[str, Any]:
         """All settings by the names that the command line gives them, the task's among them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
@@ -65,7 +64,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
         gap: Targets lower the logarithm of how far values, and this much, are above the run's lowest; if it is
-            infinite, the values themselves, as in section 4. By values alone, what is left to gain late in a run is too
+            None, the values themselves, as in section 4. By values alone, what is left to gain late in a run is too
             little to be learned.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
@@ -91,7 +90,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         learning_rate: float = 1e-3,
         *,
         reference: Reference = "policy",
-        gap: float = math.inf,
+        gap: float | None = None,
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -375,7 +374,12 @@ class GuidedPolicySearch(GroupedAlgorithm):
         self.logger.record("train/last_loss", float(np.mean(losses[-batches:])))
 
 
-def cost_weights(y: Tensor, gap: float) -> Tensor:
-    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), scaled to be 1 on average over a run."""
+def cost_weights(y: Tensor, gap: float | None) -> Tensor:
+    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), scaled to be 1 on average over a run.
+
+    Without a gap, of ``y``.
+    """
+    if gap is None:
+        return torch.ones_like(y)
     weight = 1 / (1 + (y - y.amin(1, keepdim=True)) / gap)
     return weight / weight.mean(1, keepdim=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Self
 
 import torch
@@ -54,7 +53,7 @@ class UnrolledDescent(GroupedAlgorithm):
         env: GymEnv | None,
         learning_rate: Any = 1e-3,
         *,
-        gap: float = math.inf,
+        gap: float | None = None,
         max_grad_norm: float = 0.3,
         averaging: float = 0.98,
         _init_setup_model: bool = True,
