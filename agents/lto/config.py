@@ -63,6 +63,8 @@ class LTOConfig:
     """What its targets stay close to: the network made linear, or the targets before."""
     momentum: Literal["each", "shared"] = "shared"
     """Whether the momentum that it begins with is the best for each function, or one for all."""
+    memory: int | None = 8
+    """How many of the last evaluations targets see; None: the whole history."""
     divergence: float = 1.0
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
     multiplier: Literal["each", "shared"] = "shared"
@@ -89,6 +91,8 @@ class LTOConfig:
             positive_int(name, getattr(self, name))
         for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor"):
             positive(name, getattr(self, name))
+        if self.memory is not None:
+            positive_int("memory", self.memory)
         if self.gap is not None:
             positive("gap", self.gap)
 

@@ -66,6 +66,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         gap: Targets lower the logarithm of how far values, and this much, are above the run's lowest; if it is
             None, the values themselves, as in section 4. By values alone, what is left to gain late in a run is too
             little to be learned.
+        memory: How many of the last evaluations targets see, at most the history. What the network sees of older ones
+            counts as fixed. A sweep over the steps costs its square.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
@@ -91,6 +93,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         *,
         reference: Reference = "policy",
         gap: float | None = None,
+        memory: int | None = None,
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -110,7 +113,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
-        self.gap = gap
+        self.gap, self.memory = gap, memory
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
@@ -158,7 +161,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
 
     def train(self, rollouts: Rollouts) -> None:
         """One iteration's targets and fit."""
-        states = rollouts.states(self._history)
+        states = rollouts.states(self._memory)
         self._update_learning_rate(self.policy.optimizer)
         if self.iteration == 0:
             for group in self.policy.optimizer.param_groups:
@@ -191,6 +194,10 @@ class GuidedPolicySearch(GroupedAlgorithm):
         return int(self.policy.network.shape["history"])
 
     @property
+    def _memory(self) -> int:
+        return min(self.memory or self._history, self._history)
+
+    @property
     def _reach(self) -> float:
         assert self.env is not None
         return self.env.core.task.max_step
@@ -209,7 +216,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         played = self._played if self.iteration == 0 else self.targets
         observations, actions, deviations, points = [], [], [], [env.newest]
         x, y, g = points[0]
-        state = torch.cat([x, g, torch.zeros_like(y)[:, None], x.new_zeros(len(x), (self._history - 1) * m)], 1)
+        state = torch.cat([x, g, torch.zeros_like(y)[:, None], x.new_zeros(len(x), (self._memory - 1) * m)], 1)
         for t in range(steps):
             observations.append(torch.from_numpy(observation))
             noise = torch.randn(x.shape, dtype=x.dtype)
@@ -267,8 +274,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         size, decay = (
             torch.tensor([getattr(s, name) for s in settings], dtype=torch.float64) for name in ("step_size", "decay")
         )
-        weights = size[:, None] * decay[:, None] ** torch.arange(self._history)  # (F, H)
-        slots = torch.zeros(len(size), d, self._history, d + 1, dtype=torch.float64)
+        weights = size[:, None] * decay[:, None] ** torch.arange(self._memory)  # (F, memory)
+        slots = torch.zeros(len(size), d, self._memory, d + 1, dtype=torch.float64)
         slots[:, :, :, :d] = -weights[:, None, :, None] / self._reach * torch.eye(d, dtype=torch.float64)[:, None]
         gain = torch.cat([slots.new_zeros(len(size), d, d), slots.flatten(2)], 2)
         gain = gain[:, None].expand(-1, steps, -1, -1).contiguous()
@@ -332,7 +339,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         sums = (lag[:, None] >= lag) & (lag[:, None] < torch.arange(steps)[:, None, None])
         by_fall = jacobian[..., :history] @ sums.double()
         by_gradient = jacobian[..., history:].unflatten(-1, (history, d))
-        slots = torch.cat([by_gradient, by_fall[..., None]], -1)
+        slots = torch.cat([by_gradient, by_fall[..., None]], -1)[..., : self._memory, :]
         gain = torch.cat([slots.new_zeros(*slots.shape[:3], d), slots.flatten(3)], -1)
         center = states.mean(2)
         offset = actions.double().mean(2) - (gain @ center[..., None])[..., 0]

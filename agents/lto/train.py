@@ -203,6 +203,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             env,
             reference=config.reference,
             gap=config.gap,
+            memory=config.memory,
             divergence=config.divergence,
             momentum=config.momentum,
             multiplier=config.multiplier,
