@@ -65,6 +65,8 @@ class LTOConfig:
     """Whether the momentum that it begins with is the best for each function, or one for all."""
     memory: int | None = 8
     """How many of the last evaluations targets see; None: the whole history."""
+    discount: float = 1.0
+    """What a later step counts less for targets; below 1, errors of their models do not multiply without bound."""
     divergence: float = 1.0
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
     multiplier: Literal["each", "shared"] = "shared"
@@ -117,8 +119,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
     # What is left to gain late in a run is little, and is what the rivals have gained by then.
     "logistic": {"gap": 0.01},
     "logistic_2d": {"gap": 0.01},
-    # Its states are three times as long, and cost nine times as much.
-    "network": {"functions": 8, "trajectories": 20},
+    # Its states are three times as long, and cost nine times as much; a step's samples say less of its curvature.
+    "network": {"functions": 16, "prior_strength": 50.0, "discount": 0.9},
 }
 PRESETS = {
     name: (

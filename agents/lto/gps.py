@@ -68,6 +68,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
             little to be learned.
         memory: How many of the last evaluations targets see, at most the history. What the network sees of older ones
             counts as fixed. A sweep over the steps costs its square.
+        discount: Of later costs in the targets' eyes, where errors of the models would grow beyond all bounds.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
@@ -94,6 +95,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         reference: Reference = "policy",
         gap: float | None = None,
         memory: int | None = None,
+        discount: float = 1.0,
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -113,7 +115,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
-        self.gap, self.memory = gap, memory
+        self.gap, self.memory, self.discount = gap, memory, discount
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
@@ -301,6 +303,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
             self.divergence * actions,
             eta,
             shared=self.multiplier == "shared",
+            discount=self.discount,
             tolerance=_TOLERANCE,
         )
         self.eta = float(etas.median())

@@ -204,6 +204,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             reference=config.reference,
             gap=config.gap,
             memory=config.memory,
+            discount=config.discount,
             divergence=config.divergence,
             momentum=config.momentum,
             multiplier=config.multiplier,
