@@ -140,6 +140,20 @@ def test_the_linearized_network_is_its_tangent():
 
 
 @pytest.mark.parametrize("relative", [False, True])
+def test_targets_that_look_back_less_far_take_the_rest_as_fixed():
+    task = replace(TASK, history=4)
+    model = made(task=task, memory=2, noise=1e-6, noise_floor=1e-6)
+    model.learn(8 * 6 * 6)
+    rollouts = played(model)
+    short = model._linearized(rollouts, rollouts.states(2))
+    model.memory = None
+    whole = model._linearized(rollouts, rollouts.states(4))
+    torch.testing.assert_close(short.gain, whole.gain[..., : short.gain.shape[-1]])
+    for linear, history in ((short, 2), (whole, 4)):
+        center = rollouts.states(history).mean(2, keepdim=True)
+        torch.testing.assert_close(linear.mean(center)[:, :, 0], whole.mean(rollouts.states(4)).mean(2))
+
+
 def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
     """The first gradient of the fit is close to that of the cost itself, by differentiating through the runs."""
     task = LTOTask("logistic", history=3, budget=6)
