@@ -139,7 +139,8 @@ def exported(policy: StepActorCritic | SACStepPolicy) -> StepNetwork:
     """A step network of its own that acts as the policy's mode does."""
     inner = policy.actor_network
     squash = isinstance(policy, SACStepPolicy)
-    network = StepNetwork(**inner.shape | {"squash": squash})
+    shape: dict[str, Any] = inner.shape | {"squash": squash}
+    network = StepNetwork(**shape)
     network.load_state_dict(inner.state_dict())
     extractor = policy.actor.features_extractor if isinstance(policy, SACStepPolicy) else policy.features_extractor
     assert isinstance(extractor, ScaledFeatures)
