@@ -97,7 +97,7 @@ class UnrolledDescent(GroupedAlgorithm):
             self.policy.follow(self.averaging)
             self.num_timesteps += env.num_envs * task.budget
             update += 1
-            self.logger.record("rollout/cost", float(values.mean()))
+            self.logger.record("rollout/cost", float(values.detach().mean()))
             if log_interval and update % log_interval == 0:
                 self.logger.dump(self.num_timesteps)
             told.update_locals(locals())
