@@ -139,10 +139,8 @@ def rover_values(functions: Losses, x0: Tensor, evaluations: int, scale: float) 
     """
     found = []
     for i in range(len(functions)):
-        function, rover = (
-            functions.rows(torch.tensor([i])),
-            RoverRun(x0[i].numpy(), scale=scale, pairs="sampled", k=2, seed=i),
-        )
+        function = functions.rows(torch.tensor([i]))
+        rover = RoverRun(x0[i].numpy(), scale=scale, pairs="sampled", k=2, seed=i)
         values = torch.empty(0, dtype=torch.float64)
         while len(values) <= evaluations:
             told = function.values_on(torch.from_numpy(rover.ask())[None])[0]
