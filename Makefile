@@ -14,7 +14,7 @@ TRAIN_rover = agents.rover.train policy
 TRAIN_lto = agents.lto.train $(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test benchmark ablations bench-speed docs check format lint type
+.PHONY: help train test benchmark results tables ablations bench-speed docs check format lint type
 
 help:  ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,12 @@ test: $(VENV)/installed  ## Runs the tests
 
 benchmark: $(VENV)/installed  ## Judges the policy beside classical optimizers, by default on the 47 VLSE functions
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+results: $(VENV)/installed  ## Runs what is missing of all studies and writes the documentation's tables from them
+	$(BIN)/python -m benchmarks.studies $(ARGS)
+
+tables: $(VENV)/installed  ## Writes the tables of the README and the documentation from docs/results/*.json
+	$(BIN)/python -m benchmarks.tables $(ARGS)
 
 ablations: $(VENV)/installed  ## Measures what each part of the design is worth
 	$(BIN)/python -m benchmarks.ablations $(ARGS)

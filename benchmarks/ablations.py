@@ -27,7 +27,8 @@ from agents.training.callbacks import STATE
 from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import ValidationSet
-from benchmarks.jobs import RESUMABLE, ProcessDied, demand_same_settings, run_jobs
+from benchmarks.isolation import ProcessDied
+from benchmarks.jobs import RESUMABLE, demand_same_settings, run_jobs
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.rendering import PALETTE, dress
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically

@@ -9,8 +9,8 @@ these. VLSE's functions are one sample, each prior's functions in each dimension
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -174,6 +174,7 @@ def with_ranks(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.merge(long, on=[*cells, "method"])
 
 
+@lru_cache(maxsize=256)
 def headline(comparison: Comparison) -> pd.DataFrame:
     """One row per method, the best mean rank first.
 
@@ -237,9 +238,13 @@ def per_function(comparison: Comparison) -> pd.DataFrame:
     return table.sort_index(key=lambda level: level.map(groups.index) if level.name == "group" else level)
 
 
+@lru_cache(maxsize=256)
 def significance(comparison: Comparison) -> Significance:
-    """Which methods differ, by functions' mean log10 regrets."""
-    return compare(comparison.results.pivot_table(index="function", columns="method", values="log10_regret"))
+    """Which methods differ, by functions' mean log10 regrets; the ranks are those of ``headline``."""
+    tests = compare(comparison.results.pivot_table(index="function", columns="method", values="log10_regret"))
+    mean_ranks = headline(comparison)["rank"]
+    order = list(mean_ranks.index)
+    return replace(tests, ranks=mean_ranks, p_values=tests.p_values.loc[order, order])
 
 
 def curves(comparison: Comparison) -> dict[str, pd.DataFrame]:

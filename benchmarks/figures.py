@@ -130,8 +130,8 @@ def draw_critical_differences(comparisons: Sequence[Comparison], look: Styles) -
             text_h_margin=0.02 * len(tests.ranks),
         )
         panel.set_title(
-            f"{comparison.title}\nmean rank by functions' mean log10 regrets (left is better); "
-            "methods without a common bar differ",
+            f"{comparison.title}\nmean rank (left is better); methods without a common bar differ, by functions' mean "
+            "log10 regrets",
             fontsize="medium",
         )
         panel.tick_params(labelsize=_FONT)

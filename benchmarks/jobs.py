@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn
 
 from agents.training.command_line import progress
+from benchmarks.isolation import ProcessDied
 from pop_optimizer.checkpoint import write_atomically
 
 Engine = Literal["joblib", "ray"]
@@ -23,10 +24,6 @@ RESUMABLE = "Stopped. Everything finished so far is kept: the same command goes 
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-class ProcessDied(Exception):  # noqa: N818 - a result, and raised only by those who cannot do without
-    """The process that ran a job ended without a result: it was killed, or it crashed."""
 
 
 def run_jobs(
@@ -127,7 +124,13 @@ def demand_same_settings(path: Path, settings: dict[str, Any]) -> None:
         ValueError: If one of them was another before.
     """
     settings = json.loads(json.dumps(settings))  # so that equal settings compare equal
-    old = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        old = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(
+            f"{path} should be JSON and is not ({error}): without it nobody knows of which settings the results are; "
+            "choose another folder with --out, or delete this one"
+        ) from error
     changed = [key for key in settings if key in old and old[key] != settings[key]]
     if changed:
         details = "; ".join(f"{key} was {old[key]} and is now {settings[key]}" for key in changed)

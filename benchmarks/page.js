@@ -7,6 +7,42 @@ const chosen = { sample: byId("sample"), budget: byId("budget"), function: byId(
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let view = data.views[0];
+let charts = {}, ran = {};
+
+// What is packed
+
+const packs = new Map();
+const whole = new Promise((come) => { // only some of it stands before this script
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", come);
+  else come();
+});
+
+/** What is packed under this name, unpacked once. */
+function unpacked(name) {
+  if (!packs.has(name)) packs.set(name, unpack(name));
+  return packs.get(name);
+}
+
+async function unpack(name) {
+  if (![0, "pairs"].includes(name)) await whole;
+  const text = byId(`pack-${name}`).textContent;
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+let pictures;
+
+/** The picture of a function; where two functions look the same there is one, and the other names it. */
+function landscapeOf(name) {
+  if (document.readyState === "loading") {
+    whole.then(draw);
+    return undefined;
+  }
+  pictures ??= JSON.parse(byId("landscapes").textContent);
+  const found = pictures[name];
+  return found && { ...found, picture: pictures[found.picture]?.picture ?? found.picture };
+}
 
 // Choices
 
@@ -22,27 +58,116 @@ function unique(values) {
 }
 
 /** Shows the comparison that is chosen; where this sample has no such budget, one that it has. */
-function showView() {
+async function showView() {
   const ofSample = data.views.filter((v) => v.label === chosen.sample.value);
   const budgets = ofSample.map((v) => String(v.budget));
   for (const option of chosen.budget.options) option.disabled = !budgets.includes(option.value);
   if (!budgets.includes(chosen.budget.value)) chosen.budget.value = budgets[0];
-  view = ofSample.find((v) => String(v.budget) === chosen.budget.value);
-  const number = String(data.views.indexOf(view));
-  for (const element of all(".view")) element.hidden = element.dataset.view !== number;
+  const now = ofSample.find((v) => String(v.budget) === chosen.budget.value);
+  const pack = await unpacked(data.views.indexOf(now));
+  const runs = (await unpacked(now.runs)).runs;
+  view = now;
+  charts = pack.charts;
+  ran = runs;
+  fill("headline", pack.headline);
+  fill("functions", pack.functions);
+  byId("friedman").textContent = charts.ranks.friedman;
 
   offer(chosen.function, view.functions);
-  offer(chosen.a, view.methods);
-  offer(chosen.b, view.methods, 1);
   byId("shown").max = view.budget + 1;
   byId("shown").value = view.budget + 1;
+  showMeasure(document.querySelector("#measure input:checked").value);
+  drawCharts();
   draw();
+  remember();
+  document.documentElement.dataset.ready = String(data.views.indexOf(view));
+}
+
+const first = { headline: byId("headline-view").innerHTML, functions: byId("functions-view").innerHTML };
+
+/** Puts a view's table where it belongs, and makes it sortable; the first view's is on the page as it is. */
+function fill(name, html = first[name]) {
+  const place = byId(`${name}-view`);
+  place.innerHTML = html;
+  for (const header of all(".sortable thead th", place)) header.firstElementChild.addEventListener("click", () => sortNext(header));
+  for (const row of all(".functions tbody tr", place)) row.addEventListener("click", () => showFunction(row.dataset.function));
 }
 
 function showFunction(name) {
   chosen.function.value = name;
   draw();
+  remember();
   byId("viewer").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+}
+
+/** Writes what is chosen into the address, so that it is there after a reload and can be passed on. */
+function remember() {
+  const state = Object.fromEntries(Object.entries(chosen).map(([name, select]) => [name, select.value]));
+  state.measure = document.querySelector("#measure input:checked").value;
+  if (scheme !== system()) state.scheme = scheme;
+  history.replaceState(null, "", `#${new URLSearchParams(state)}`);
+}
+
+/** Chooses what the address says, as far as it can be had. */
+function recall() {
+  const state = new URLSearchParams(location.hash.slice(1));
+  for (const [name, select] of Object.entries(chosen)) {
+    const value = state.get(name);
+    if (name === "function" && value) select.add(new Option(value));
+    if ([...select.options].some((option) => option.value === value)) select.value = value;
+  }
+  for (const input of all("#measure input")) if (input.value === state.get("measure")) input.checked = true;
+  if (["light", "dark"].includes(state.get("scheme"))) scheme = state.get("scheme");
+}
+
+// Two methods
+
+/** What is known of two methods in a comparison: their mean regrets, on how many functions each is better, and p. */
+function pairOf(pairs, methods, a, b) {
+  const i = methods.indexOf(a), j = methods.indexOf(b);
+  if (i < 0 || j < 0 || i === j) return null;
+  const [low, high] = [Math.min(i, j), Math.max(i, j)];
+  const place = low * methods.length - (low * (low + 1)) / 2 + high - low - 1;
+  const [one, other] = i < j ? ["first", "second"] : ["second", "first"];
+  const regrets = [pairs.regret[i], pairs.regret[j]], better = [pairs[one][place], pairs[other][place]];
+  return { regrets, better, equal: pairs.functions - better[0] - better[1], p: pairs.p[place] };
+}
+
+async function drawPairs() {
+  const pairs = await unpacked("pairs");
+  const [a, b] = [chosen.a.value, chosen.b.value];
+  const wins = { [a]: 0, [b]: 0, neither: 0 };
+  const rows = data.views.flatMap((of, number) => {
+    const found = pairOf(pairs[number], of.methods, a, b);
+    if (!found) return [];
+    const [mine, yours] = found.regrets;
+    const lower = mine < yours ? a : b;
+    const winner = found.p < 0.05 && mine !== yours ? lower : "neither";
+    wins[winner] += 1;
+    const words = winner === "neither" ? "not told apart" : `${winner} is better`;
+    const [wonByA, wonByB] = found.better;
+    const p = found.p > 0 ? found.p.toPrecision(2) : "0";
+    const cells = [of.budget, signed(mine), signed(yours), wonByA, found.equal, wonByB, p, words];
+    return [[of.label, ...cells]];
+  });
+  byId("pair").textContent = rows.length
+    ? `Of ${rows.length} comparisons ${a} is significantly better in ${wins[a]}, ${b} in ${wins[b]}; in ${wins.neither} they are not told apart.`
+    : a === b ? "Choose two different methods." : `${a} and ${b} were never run on the same functions.`;
+  document.querySelector(".pairs tbody").replaceChildren(...rows.map((cells) => {
+    const row = document.createElement("tr");
+    row.append(...cells.map((text, i) => {
+      const cell = document.createElement(i ? "td" : "th");
+      if (!i) cell.scope = "row";
+      if (i === cells.length - 1) cell.className = "text";
+      cell.textContent = text;
+      return cell;
+    }));
+    return row;
+  }));
+}
+
+function signed(value) {
+  return value.toFixed(2).replace("-", "−");
 }
 
 // Sorting
@@ -118,7 +243,7 @@ function pointsOf(run) {
 /** Both chosen runs, as far as they are shown; without a method that was not run. */
 function runs() {
   const shown = Number(byId("shown").value);
-  const byMethod = data.runs[view.budget]?.[chosen.function.value] ?? {};
+  const byMethod = ran[chosen.function.value] ?? {};
   return ["a", "b"].flatMap((side) => {
     const method = chosen[side].value;
     const run = byMethod[method];
@@ -152,7 +277,7 @@ function draw() {
 
 function drawMap(shown) {
   const map = byId("map");
-  const landscape = data.landscapes[chosen.function.value];
+  const landscape = landscapeOf(chosen.function.value);
   map.replaceChildren();
   map.classList.toggle("flat", landscape?.dim === 1);
   map.style.visibility = landscape ? "visible" : "hidden";
@@ -229,10 +354,145 @@ function drawCurves(shown) {
   }
 }
 
+// Charts
+
+const WIDE = 640; // pixels, from which names stand at the ends of their lines
+
+function drawCharts() {
+  drawRanks(byId("ranks"), charts.ranks);
+  drawLines(byId("regret"), charts.regret, "evaluations", "mean log10 regret");
+  drawLines(byId("ni"), charts.ni, "evaluations", "mean NI");
+  drawLines(byId("targets"), charts.targets, "evaluations", "share of targets reached");
+  drawLines(byId("profiles"), charts.profiles, "factor of the fastest method’s evaluations", "share of runs");
+  if (!data.equalTime) return;
+  const { costs_ms: costs, methods: y, score } = data.equalTime;
+  drawLines(byId("equal-time"), { x: costs.map((_, i) => i), y, names: costs }, "milliseconds an evaluation", score);
+}
+
+/** A new picture of this height in a chart's place, and its width. */
+function picture(place, height, label) {
+  const width = Math.max(280, Math.min(place.clientWidth, 1100));
+  place.replaceChildren();
+  return [shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, place), width];
+}
+
+/** About so many round numbers from low to high. */
+function ticks(low, high, count) {
+  const rough = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.99);
+  const from = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - from + 1 }, (_, i) => Number(((from + i) * step).toPrecision(6)));
+}
+
+/** Places at least a gap apart, in order, moved as little as a pass down and one up can. */
+function apart(places, gap, low, high) {
+  const found = [...places];
+  for (let i = 0; i < found.length; i++) found[i] = Math.max(found[i], i ? found[i - 1] + gap : low);
+  for (let i = found.length - 1; i >= 0; i--) found[i] = Math.min(found[i], i < found.length - 1 ? found[i + 1] - gap : high);
+  return found;
+}
+
+/** Lines with their names at their ends or, on narrow screens, below. */
+function drawLines(place, { x, y, log, names }, across, up) {
+  const methods = Object.keys(y);
+  const wide = place.clientWidth >= WIDE;
+  const height = wide ? Math.max(360, 15 * methods.length + 80) : 300;
+  const [svg, width] = picture(place, height, `${up} against ${across}: ${view.title}`);
+  const left = 44, right = width - (wide ? 210 : 12), top = 24, bottom = height - 42;
+  const values = methods.flatMap((method) => y[method]);
+  const low = Math.min(...values), high = Math.max(...values);
+  const scale = log ? Math.log : (value) => value;
+  const begin = scale(x[0]), end = scale(x[x.length - 1]);
+  const atX = (value) => left + (right - left) * (scale(value) - begin) / (end - begin || 1);
+  const atY = (value) => bottom - (bottom - top) * (value - low) / (high - low || 1);
+  for (const tick of ticks(low, high, 6)) {
+    shape("line", { x1: left, x2: right, y1: atY(tick), y2: atY(tick), class: "grid" }, svg);
+    shape("text", { x: left - 8, y: atY(tick) + 4, "text-anchor": "end" }, svg, String(tick).replace("-", "−"));
+  }
+  const places = names ? x : log ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] : ticks(x[0], x[x.length - 1], wide ? 8 : 4);
+  for (const tick of places.filter((t) => t >= x[0] && t <= x[x.length - 1])) {
+    shape("line", { x1: atX(tick), x2: atX(tick), y1: bottom, y2: bottom + 4, class: "grid" }, svg);
+    shape("text", { x: atX(tick), y: bottom + 18, "text-anchor": "middle" }, svg, names ? names[tick] : tick);
+  }
+  shape("text", { x: 0, y: 11 }, svg, up);
+  shape("text", { x: right, y: height - 6, "text-anchor": "end" }, svg, across);
+  for (const method of [...methods].reverse()) {
+    const [color, thickness, dashes] = data.styles[method] ?? ["var(--others)", 1, ""];
+    const points = y[method].map((value, i) => `${atX(x[i]).toFixed(1)},${atY(value).toFixed(1)}`).join(" ");
+    const style = `stroke: ${color}; stroke-width: ${thickness}; stroke-dasharray: ${dashes || "none"}`;
+    shape("polyline", { points, class: "line", style, "data-method": method }, svg);
+  }
+  if (wide) nameLines(svg, y, atY, right, top, bottom);
+  else place.append(legendOf(methods));
+}
+
+function nameLines(svg, y, atY, right, top, bottom) {
+  const ends = Object.entries(y).map(([method, values]) => [method, atY(values[values.length - 1])]).sort((a, b) => a[1] - b[1]);
+  const places = apart(ends.map(([, end]) => end), 14, top, bottom + 24);
+  ends.forEach(([method, end], i) => {
+    const [color] = data.styles[method] ?? ["var(--others)"];
+    shape("line", { x1: right + 2, x2: right + 16, y1: end, y2: places[i], style: `stroke: ${color}`, "stroke-width": 0.7 }, svg);
+    shape("text", { x: right + 19, y: places[i] + 4, style: inkOf(color) }, svg, method);
+  });
+}
+
+/** A colour for letters: darker than a line's on light ground, and lighter on dark. */
+function inkOf(color) {
+  return `fill: color-mix(in srgb, ${color} 50%, var(--ink))`;
+}
+
+function legendOf(methods) {
+  const list = document.createElement("ul");
+  list.className = "legend";
+  list.append(...methods.map((method) => {
+    const item = document.createElement("li"), swatch = document.createElement("i");
+    const [color, , dashes] = data.styles[method] ?? ["var(--others)", 1, ""];
+    swatch.className = dashes ? "key dashed" : "key";
+    swatch.style.setProperty("--color", color);
+    item.append(swatch, method);
+    return item;
+  }));
+  return list;
+}
+
+/**
+ * Mean ranks with their intervals, a row for each method, whose name is beside it or, on narrow screens, above; and at
+ * the right the bars that join those without a difference.
+ */
+function drawRanks(place, { methods, bars }) {
+  const wide = place.clientWidth >= WIDE;
+  const row = wide ? 22 : 36, top = 30, height = top + row * methods.length + 34;
+  const [svg, width] = picture(place, height, `Mean ranks: ${view.title}`);
+  const gap = Math.min(9, 90 / Math.max(bars.length, 1));
+  const left = wide ? 250 : 6, right = width - 16 - gap * bars.length;
+  const ends = methods.flatMap(([, ...numbers]) => numbers.filter((n) => n !== null));
+  const low = Math.max(1, Math.min(...ends) - 0.2), high = Math.max(...ends) + 0.2;
+  const at = (rank) => left + (right - left) * (rank - low) / (high - low || 1);
+  const y = (i) => top + row * (i + (wide ? 0.5 : 0.7));
+  for (const tick of ticks(low, high, wide ? 8 : 5)) {
+    shape("line", { x1: at(tick), x2: at(tick), y1: top, y2: y(methods.length - 0.5), class: "grid" }, svg);
+    shape("text", { x: at(tick), y: top - 8, "text-anchor": "middle" }, svg, tick);
+  }
+  shape("text", { x: right, y: height - 8, "text-anchor": "end" }, svg, "mean rank (left is better)");
+  methods.forEach(([method, rank, from, to], i) => {
+    const [color] = data.styles[method];
+    const spot = wide ? { x: left - 12, y: y(i) + 4, "text-anchor": "end" } : { x: 0, y: y(i) - 9 };
+    shape("text", { ...spot, style: inkOf(color) }, svg, `${method} ${rank.toFixed(2)}`);
+    if (from !== null) shape("line", { x1: at(from), x2: at(to), y1: y(i), y2: y(i), style: `stroke: ${color}`, "stroke-width": 2 }, svg);
+    shape("circle", { cx: at(rank), cy: y(i), r: 4.5, style: `fill: ${color}` }, svg);
+  });
+  bars.forEach(([from, to], i) => {
+    const x = right + 12 + gap * i;
+    shape("line", { x1: x, x2: x, y1: y(from) - 6, y2: y(to) + 6, class: "bar-of-equals", "stroke-width": 3 }, svg);
+  });
+}
+
 // Light and dark
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-let scheme = dark.matches ? "dark" : "light";
+const system = () => (dark.matches ? "dark" : "light");
+let scheme = system();
 
 function showScheme(wanted) {
   scheme = wanted;
@@ -244,18 +504,37 @@ function showScheme(wanted) {
 
 offer(chosen.sample, unique(data.views.map((v) => v.label)));
 offer(chosen.budget, unique(data.views.map((v) => String(v.budget))));
+offer(chosen.a, data.methods);
+offer(chosen.b, data.methods);
+[chosen.a.value, chosen.b.value] = [view.methods[0], view.methods[Math.min(1, view.methods.length - 1)]];
+recall();
 for (const name of ["sample", "budget"]) chosen[name].addEventListener("change", showView);
-for (const name of ["function", "a", "b"]) chosen[name].addEventListener("change", draw);
+for (const name of ["function", "a", "b"]) chosen[name].addEventListener("change", () => { draw(); remember(); });
+for (const name of ["a", "b"]) chosen[name].addEventListener("change", drawPairs);
 byId("shown").addEventListener("input", draw);
-for (const header of all(".sortable thead th")) header.firstElementChild.addEventListener("click", () => sortNext(header));
-for (const row of all(".functions tbody tr")) row.addEventListener("click", () => showFunction(row.dataset.function));
-byId("measure").addEventListener("change", (event) => showMeasure(event.target.value));
-byId("theme").addEventListener("click", () => showScheme(scheme === "dark" ? "light" : "dark"));
-dark.addEventListener("change", () => showScheme(dark.matches ? "dark" : "light"));
-new ResizeObserver(() => drawCurves(runs())).observe(byId("curve"));
+for (const header of all(".pairs thead th")) header.firstElementChild.addEventListener("click", () => sortNext(header));
+byId("measure").addEventListener("change", (event) => { showMeasure(event.target.value); remember(); });
+byId("theme").addEventListener("click", () => { showScheme(scheme === "dark" ? "light" : "dark"); remember(); });
+dark.addEventListener("change", () => showScheme(system()));
+for (const link of all("nav a")) {
+  link.addEventListener("click", (event) => { // the address keeps what is chosen
+    event.preventDefault();
+    const section = document.querySelector(link.hash);
+    section.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+    section.querySelector("h2").focus({ preventScroll: true });
+  });
+}
+for (const title of all("section > h2")) title.tabIndex = -1;
 
 byId("chooser").hidden = data.views.length < 2;
-for (const id of ["theme", "viewer", "measure"]) byId(id).hidden = false;
-showMeasure("regret");
+for (const id of ["theme", "viewer", "measure", "charts", "two"]) byId(id).hidden = false;
 showScheme(scheme);
-showView();
+let widths = "";
+new ResizeObserver(() => {
+  const now = [byId("charts").clientWidth, byId("curve").clientWidth].join();
+  if (now === widths || !charts.ranks) return;
+  widths = now;
+  drawCharts();
+  drawCurves(runs());
+}).observe(document.body);
+showView().then(drawPairs);

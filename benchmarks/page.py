@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,6 @@ import pandas as pd
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -27,7 +30,7 @@ from benchmarks.analysis import Comparison
 from benchmarks.budget import Array
 from benchmarks.problems import KNOWN_MINIMA, OWN_STARTS, Problem, block_problems
 from benchmarks.rivals import knows_residuals
-from benchmarks.significance import p_in_words
+from benchmarks.significance import ALPHA, Significance, p_in_words
 from pop_envs.measures import REGRET_FLOOR, log10_regret
 from pop_envs.rendering import draw_landscape
 from pop_optimizer.checkpoint import versions, write_atomically
@@ -35,10 +38,11 @@ from pop_optimizer.checkpoint import versions, write_atomically
 _LIBRARIES = ("numpy", "torch", "scipy", "cma", "pymoo", "optuna", "botorch", "nevergrad", "scikit-posthocs")
 _LISTED = 16  # functions of a prior: they are hundreds, and alike
 _PRIOR_FUNCTION = re.compile(r"(?P<functions>\w+-\d+d)-(?P<number>\d+)")
-_SIDE, _DPI, _QUALITY = 4.4, 100, 60  # inches and compression of a landscape
+_SIDE, _DPI, _QUALITY = 3.2, 100, 55  # inches and compression of a landscape
 _STEPS = 1000  # of a coordinate in a landscape
 _HIGHEST = 2.0  # log10 regret where a value is infinite
 _LONGEST = 300  # characters of an error
+_PLACES = 81  # of a line in a chart
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -72,32 +76,51 @@ _COLUMNS = (
     Column("failed", "failed", 0, higher=None),
 )
 
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, which the page draws itself to the width of the screen.
+
+    Attributes:
+        name: Of its element and of its numbers.
+        title: Of its section.
+        caption: What it shows, in words.
+    """
+
+    name: str
+    title: str
+    caption: str
+
+
 _CHARTS = (
-    (
-        figures.draw_critical_differences,
+    Chart(
+        "ranks",
         "Which differences are significant",
-        "Mean ranks over functions. A bar joins methods that do not differ significantly, by Wilcoxon's signed-rank "
-        "test on functions' mean log10 regrets with Holm's correction.",
+        "Mean ranks, as in the table, with their 95 % bootstrap intervals over functions. A bar at the right joins "
+        "methods that do not differ significantly, by Wilcoxon's signed-rank test on functions' mean log10 regrets "
+        "with Holm's correction.",
     ),
-    (
-        figures.draw_curves,
-        "Progress",
-        "Mean log10 regret and mean normalized improvement of the best value so far.",
-    ),
-    (
-        figures.draw_runtime_distribution,
+    Chart("regret", "Progress: regret", "Mean log10 regret of the best value so far; lower is better."),
+    Chart("ni", "Progress: improvement", "Mean normalized improvement of the best value so far; higher is better."),
+    Chart(
+        "targets",
         "Evaluations to targets",
         "COCO's runtime distribution: the share of all pairs of a run and a target that are reached, over 51 target "
         "regrets from 1 to 1e-8.",
     ),
-    (
-        figures.draw_profiles,
+    Chart(
+        "profiles",
         "Performance profiles",
         "The share of runs that reach a regret of 1e-4 within a factor of the evaluations that the fastest method "
         "needs from the same start. At 1: how often a method is the fastest. At the right: how often it gets there.",
     ),
 )
-"""Each with its title and what it shows in words."""
+_EQUAL_TIME = Chart(
+    "equal-time",
+    "Equal time",
+    "The score of each method after the time that POP's steps take, for objectives whose evaluation costs so many "
+    "milliseconds; lower is better. It is about the whole study, whatever functions are chosen above.",
+)
 
 
 @dataclass(frozen=True)
@@ -107,15 +130,6 @@ class Cell:
     text: str
     interval: str
     best: bool
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure, with what it shows in words."""
-
-    title: str
-    caption: str
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -141,34 +155,45 @@ class View:
         comparison: Of these methods.
         label: Its sample, and whether on shared starts only.
         columns: Of the headline table.
+        lead: Who has the best mean rank, and over whom significantly.
         rows: Of the headline table, by method.
-        charts: By section.
         functions: Rows of the table of functions.
     """
 
     comparison: Comparison
     label: str
     columns: list[Column]
+    lead: Markup
     rows: dict[str, list[Cell]]
-    charts: list[Chart]
     functions: list[FunctionRow]
 
 
-def write(results: pd.DataFrame, out: Path, command: str, written: date | None = None) -> Path:
+def write(
+    results: pd.DataFrame,
+    out: Path,
+    command: str,
+    written: date | None = None,
+    comparisons: Sequence[Comparison] | None = None,
+) -> Path:
     """Writes ``report.html`` to ``out``, in one atomic step.
+
+    Where ``out`` holds an ``equal_time.json``, {"costs_ms": [...], "methods": {name: [score for each cost]}}, it is
+    shown too.
 
     Args:
         results: One row per run, see ``benchmarks.run.COLUMNS``.
         out: An existing folder.
         command: What made the results, to be printed.
         written: Date to be printed; today by default.
+        comparisons: What can be compared in the results, where that is known already.
 
     Returns:
         The file.
     """
-    comparisons = analysis.comparisons(results)
+    comparisons = comparisons or analysis.comparisons(results)
     look = figures.styles(comparisons)
-    views = [_view(comparison, look, number) for number, comparison in enumerate(comparisons)]
+    views = [_view(comparison) for comparison in comparisons]
+    equal_time = _equal_time(out)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -177,12 +202,31 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    colors = {method: _color(style["color"]) for method, style in look.items()}
+    looks = {
+        "colors": colors,
+        "dashed": {method for method, style in look.items() if style["linestyle"] != "-"},
+        "own": {method for method in look if not figures.is_rival(method)},
+    }
+    shown = environment.get_template("views.html").make_module(looks)
+    runs, landscapes = _runs(results, views)
+    packs = []
+    for number, (view, place) in enumerate(zip(views, _places_of_runs(views), strict=True)):
+        pack: dict[str, Any] = {"charts": _numbers(view.comparison)}
+        if place == number:
+            of_budget = runs.get(str(view.comparison.budget), {})
+            pack["runs"] = {row.name: of_budget[row.name] for row in view.functions if row.name in of_budget}
+        if number:
+            pack |= {name: str(getattr(shown, name)(view)) for name in ("headline", "functions")}
+        packs.append(_packed(pack))
     text = environment.get_template("page.html").render(
+        **looks,
         views=views,
-        colors={method: _on_any_ground(to_hex(style["color"])) for method, style in look.items()},
-        dashed={method for method, style in look.items() if style["linestyle"] != "-"},
-        own={method for method in look if not figures.is_rival(method)},
-        data=_data(results, views),
+        charts=[*_CHARTS, *([_EQUAL_TIME] if equal_time else [])],
+        data=_data(views, look, colors, equal_time),
+        packs=packs,
+        pairs=_packed([_pairs(comparison) for comparison in comparisons]),
+        landscapes=landscapes,
         facts=_facts(results, command, written or date.today()),
         versions={"python": platform.python_version()} | versions(*_LIBRARIES),
         failures=_failures(results),
@@ -197,7 +241,31 @@ def write(results: pd.DataFrame, out: Path, command: str, written: date | None =
     return page
 
 
-def _view(comparison: Comparison, look: figures.Styles, number: int) -> View:
+def _equal_time(out: Path) -> dict[str, Any] | None:
+    """What is in ``equal_time.json`` of the folder, or of the first folder in it that has one.
+
+    Raises:
+        ValueError: If it does not have a score for each cost.
+    """
+    found = [path for path in (out / "equal_time.json", *sorted(out.glob("*/equal_time.json"))) if path.is_file()]
+    if not found:
+        return None
+    data: dict[str, Any] = json.loads(found[0].read_text("utf-8"))
+    costs, methods = data.get("costs_ms", []), data.get("methods", {})
+    if not costs or not methods or any(len(scores) != len(costs) for scores in methods.values()):
+        raise ValueError(
+            f'{found[0]} must have "costs_ms" and "methods" with a score for each cost, got {sorted(data)}'
+        )
+    return {"costs_ms": costs, "methods": methods, "score": data.get("score", "mean log10 regret")}
+
+
+def _packed(data: Any) -> str:
+    """JSON, deflated, as base64: most of the page is not looked at, and is unpacked when it is."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _view(comparison: Comparison) -> View:
     table = analysis.headline(comparison)
     columns = [column for column in _COLUMNS if not table[column.name].isna().all()]
     cells = [_cells(column.unit * _with_ends(table, column.name), column.digits, column.higher) for column in columns]
@@ -206,9 +274,28 @@ def _view(comparison: Comparison, look: figures.Styles, number: int) -> View:
         comparison,
         label,
         columns,
+        _lead(analysis.significance(comparison)),
         {method: list(row) for method, row in zip(table.index, zip(*cells, strict=True), strict=True)},
-        list(_charts(comparison, look, number)),
         list(_function_rows(comparison)),
+    )
+
+
+def _lead(tests: Significance) -> Markup:
+    """Who has the best mean rank, and whether that is more than chance."""
+    best, others = tests.best, list(tests.ranks.index[1:])
+    words = Markup("<strong>{}</strong> has the best mean rank, {:.2f} of {}").format(
+        best, tests.ranks[best], analysis.counted(len(tests.ranks), "method")
+    )
+    differ, p = tests.differ[best], tests.p_values[best]
+    same = [f"{method} ({tests.ranks[method]:.2f}, {p_in_words(p[method])})" for method in others if not differ[method]]
+    if not others:
+        return words + "."
+    if not same:
+        return words + f", and differs significantly from all others (p < {ALPHA:g})."
+    if len(same) == len(others):
+        return words + ", but no difference from another is significant" + (f": next is {same[0]}." if same else ".")
+    return words + Markup(", but its difference from {} is not significant; that from all others is.").format(
+        " and ".join(filter(None, [", ".join(same[:-1]), same[-1]]))
     )
 
 
@@ -231,49 +318,71 @@ def _cells(table: pd.DataFrame, digits: int, higher: bool | None) -> list[Cell]:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", _MINUS)
+    text = f"{value:.{digits}f}"
+    return text.replace("-", _MINUS if float(text) else "")
 
 
-def _charts(comparison: Comparison, look: figures.Styles, number: int) -> Iterator[Chart]:
-    p = analysis.significance(comparison).p_value
-    friedman = "" if np.isnan(p) else f" Friedman's test over all methods: {p_in_words(p)}."
-    for i, (draw, title, caption) in enumerate(_CHARTS):
-        svg = _svg(draw([comparison], look), f"{number}-{i}", f"{title}: {comparison.title}")
-        yield Chart(title, caption if i else caption + friedman, svg)
+def _color(color: str) -> str:
+    """Of a line; greys are the page's own, which is seen on dark ground too."""
+    code = to_hex(color)
+    return "var(--others)" if code[1:3] == code[3:5] == code[5:7] else code
 
 
-def _svg(figure: Figure, salt: str, label: str) -> Markup:
-    """The figure as an element of the page: in the page's font and colours, with references that are unique on it."""
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", transparent=True)
-    svg = buffer.getvalue()
-    # What is before the first group is about the file, but for a style that would apply to the whole page.
-    inside = re.sub(r"\n\s*", "\n", re.sub(r"<[^>]+>", _plain_tag, svg[svg.index("<g ") :]))
-    width, height = 72 * figure.get_size_inches()
-    opening = Markup('<svg role="img" aria-label="{}" viewBox="0 0 {:g} {:g}">').format(label, width, height)
-    return opening + Markup(inside)  # Matplotlib has escaped its texts
+def _numbers(comparison: Comparison) -> dict[str, Any]:
+    """What the charts show of a comparison: by their names."""
+    curves = analysis.curves(comparison)
+    return {
+        "ranks": _ranks(comparison),
+        "regret": _lines(curves["log10_regret"], 2),
+        "ni": _lines(curves["ni"], 3),
+        "targets": _lines(analysis.runtime_distribution(comparison), 3, log=True),
+        "profiles": _lines(analysis.profiles(comparison), 3, log=True),
+    }
 
 
-def _plain_tag(tag: re.Match[str]) -> str:
-    """A tag of an SVG without what only Matplotlib needs, and with colours that work on dark ground too."""
-    text = re.sub(r'^<g id="[^"]*"', "<g", tag[0])
-    text = re.sub(r"xlink:href", "href", text)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r"(\.\d\d)\d+", r"\1", text)
-    if text.startswith("<text"):
-        return re.sub(r"fill: (#\w{6})", r"fill: color-mix(in srgb, \1 60%, currentColor)", text)
-    return _on_any_ground(text)
+def _ranks(comparison: Comparison) -> dict[str, Any]:
+    """Mean ranks with the ends of their intervals, the bars that join methods, and Friedman's test in words."""
+    table, tests = analysis.headline(comparison), analysis.significance(comparison)
+    joined = tests.joined.to_numpy()
+    ends = [int(np.flatnonzero(row).max()) for row in joined]
+    bars = [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
+    p = tests.p_value
+    return {
+        "methods": [
+            [str(method), *(None if np.isnan(x) else round(float(x), 2) for x in row)]
+            for method, row in zip(table.index, table[["rank", "rank_low", "rank_high"]].to_numpy(), strict=True)
+        ],
+        "bars": bars,
+        "friedman": "" if np.isnan(p) else f"Friedman's test over all methods: {p_in_words(p)}.",
+    }
 
 
-def _on_any_ground(text: str) -> str:
-    """With ink, thinned with paper, for greys, so that they can be seen on dark ground too."""
+def _lines(table: pd.DataFrame, digits: int, *, log: bool = False) -> dict[str, Any]:
+    """A line for each column, at so many places that more would not be seen."""
+    last = len(table) - 1
+    places = np.geomspace(1, last + 1, _PLACES) - 1 if log else np.linspace(0, last, _PLACES)
+    chosen = table.iloc[np.unique(places.round().astype(int))]
+    return {
+        "x": [round(float(x), 3) for x in chosen.index],
+        "y": {str(name): [round(float(y), digits) for y in chosen[name]] for name in chosen},
+        "log": log,
+    }
 
-    def ink(grey: re.Match[str]) -> str:
-        share = round(100 * (1 - int(grey[1], 16) / 255))
-        return f"color-mix(in srgb, currentColor {share}%, var(--paper))" if share < 100 else "currentColor"
 
-    return re.sub(r"#(\w\w)\1\1\b", ink, text)
+def _pairs(comparison: Comparison) -> dict[str, Any]:
+    """For each pair of methods, row by row above the diagonal, p and on how many functions either is better."""
+    methods = comparison.methods
+    means = comparison.results.pivot_table(index="function", columns="method", values="log10_regret")[methods]
+    p = analysis.significance(comparison).p_values.loc[methods, methods].to_numpy()
+    values = means.to_numpy()
+    above = list(itertools.combinations(range(len(methods)), 2))
+    return {
+        "regret": [round(float(mean), 3) for mean in values.mean(0)],
+        "functions": len(values),
+        "p": [float(f"{p[i, j]:.2g}") for i, j in above],
+        "first": [int((values[:, i] < values[:, j]).sum()) for i, j in above],
+        "second": [int((values[:, i] > values[:, j]).sum()) for i, j in above],
+    }
 
 
 def _function_rows(comparison: Comparison) -> Iterator[FunctionRow]:
@@ -294,37 +403,64 @@ def _listed(comparison: Comparison) -> list[str]:
     return names if comparison.sample.startswith(KNOWN_MINIMA) else names[:_LISTED]
 
 
-def _data(results: pd.DataFrame, views: list[View]) -> dict[str, Any]:
-    """What the page's script needs: the views, and landscapes and first runs of the listed functions."""
+def _data(
+    views: list[View], look: figures.Styles, colors: dict[str, str], equal_time: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What the page's script needs at once."""
+    return {
+        "views": [
+            {
+                "label": view.label,
+                "title": view.comparison.title,
+                "budget": view.comparison.budget,
+                "methods": view.comparison.methods,
+                "functions": [row.name for row in view.functions],
+                "runs": place,
+            }
+            for view, place in zip(views, _places_of_runs(views), strict=True)
+        ],
+        "methods": list(look),
+        "styles": {
+            method: [colors[method], style["linewidth"], _dashes(style["linestyle"])] for method, style in look.items()
+        },
+        "equalTime": equal_time,
+    }
+
+
+def _places_of_runs(views: list[View]) -> list[int]:
+    """For each view the number of the first one that holds its runs: some are of a part of another's functions."""
+    keys = [(view.comparison.budget, {row.name for row in view.functions}) for view in views]
+    return [next(i for i, (b, names) in enumerate(keys) if b == budget and names >= own) for budget, own in keys]
+
+
+def _dashes(linestyle: Any) -> str:
+    """Lengths of an SVG's dashes."""
+    return "" if linestyle == "-" else " ".join(f"{2 * length:g}" for length in linestyle[1])
+
+
+def _runs(results: pd.DataFrame, views: list[View]) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, Any]]:
+    """First runs of the listed functions, by budget, function and method; and landscapes by function."""
     listed = {row.name for view in views for row in view.functions}
     first = results[(results["start"] == 0) & ~results["doubled"] & results["function"].isin(listed)]
     landscapes: dict[str, Any] = {}
+    seen: dict[str, str] = {}
     runs: dict[str, dict[str, dict[str, Any]]] = {}
     for function, of_function in first.groupby("function", sort=False):
         paths = [np.reshape(path, (-1, dim)) for path, dim in zip(of_function["path"], of_function["dim"], strict=True)]
         drawn = [""] * len(paths)
         if any(len(path) for path in paths):
             problem = _problem(str(function))
-            landscapes[str(function)], limits = _landscape(problem)
+            landscape, limits = _landscape(str(function))
+            # With noise a function looks as it does without.
+            same = seen.setdefault(landscape["picture"], str(function))
+            landscapes[str(function)] = landscape | ({} if same == function else {"picture": same})
             drawn = [_drawn(problem, path, limits) for path in paths]
         for (_, run), path in zip(of_function.iterrows(), drawn, strict=True):
             by_method = runs.setdefault(str(run["budget"]), {}).setdefault(str(function), {})
             regret = log10_regret(run["trace"], run["f_min"], run["f_ref"])
             curve = _changes(run["trace"], np.nan_to_num(regret, nan=_HIGHEST, posinf=_HIGHEST))
             by_method[str(run["method"])] = {"curve": curve, "path": path, "failed": run["error"] != ""}
-    return {
-        "views": [
-            {
-                "label": view.label,
-                "budget": view.comparison.budget,
-                "methods": view.comparison.methods,
-                "functions": [row.name for row in view.functions],
-            }
-            for view in views
-        ],
-        "landscapes": landscapes,
-        "runs": runs,
-    }
+    return runs, landscapes
 
 
 def _problem(function: str) -> Problem:
@@ -334,8 +470,10 @@ def _problem(function: str) -> Problem:
     return block_problems(block)[0]
 
 
-def _landscape(problem: Problem) -> tuple[dict[str, Any], tuple[float, float]]:
-    """The picture and the ends of its axes, and those of the vertical one as they are."""
+@lru_cache(maxsize=1024)  # a page of all studies shows what theirs have shown
+def _landscape(function: str) -> tuple[dict[str, Any], tuple[float, float]]:
+    """A function's picture and the ends of its axes, and those of the vertical one as they are."""
+    problem = _problem(function)
     figure = Figure(figsize=(_SIDE, _SIDE))
     ax = figure.add_axes((0, 0, 1, 1))
     draw_landscape(ax, problem.objective)

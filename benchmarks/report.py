@@ -12,24 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures, page
-from benchmarks.analysis import (
-    FOUR_DIGITS,
-    SMOOTH,
-    TARGETS,
-    TAUS,
-    Comparison,
-    comparisons,
-    counted,
-    evaluations_needed,
-    headline,
-    medians_by_function,
-    per_function,
-    significance,
-    solved,
-)
-from benchmarks.problems import CHAIN, KNOWN_MINIMA, NIST, OWN_STARTS, PLAIN, ROSENBROCK, VLSE
+from benchmarks.analysis import FOUR_DIGITS, SMOOTH, TARGETS, TAUS, comparisons, counted
+from benchmarks.problems import CHAIN, KNOWN_MINIMA, OWN_STARTS, PLAIN
 from benchmarks.rivals import knows_residuals
 from benchmarks.significance import ALPHA, Significance, p_in_words
+from benchmarks.verdict import Study, Verdict
 from pop_optimizer.checkpoint import write_atomically
 
 _COLUMNS = {  # of the headline table: measure and digits
@@ -42,7 +29,7 @@ _COLUMNS = {  # of the headline table: measure and digits
 
 
 def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> None:
-    """Writes ``summary.md``, ``report.html`` and the figures as PNG to ``out``, and prints the headline tables.
+    """Writes ``summary.md``, ``summary.json``, ``report.html`` and the figures as PNG to ``out``; prints the headlines.
 
     Args:
         results: The results file.
@@ -50,8 +37,10 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
         command: That made them.
         console: Where to print.
     """
-    write_atomically(out / "summary.md", summary(results).encode())
     chosen = comparisons(results)
+    study = Study.of(results, chosen)
+    write_atomically(out / "summary.json", study.to_json().encode())
+    write_atomically(out / "summary.md", markdown(study).encode())
     look = figures.styles(chosen)
     # What is left out is in the summary; a figure of everything would be yards long.
     shown = [comparison for comparison in chosen if not comparison.shared and comparison.sample != SMOOTH] or chosen
@@ -64,16 +53,14 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
     plain = [comparison for comparison in shown if comparison.sample in PLAIN]
     if plain:
         figures.draw_data_profiles(plain, look).savefig(out / "data_profile.png", dpi=160)
-    for comparison in chosen:
-        printed = Table(
-            title=comparison.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
-        )
+    for verdict in study.verdicts:
+        printed = Table(title=verdict.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
         printed.add_column("method", no_wrap=True)
         for name in ("NI", "log10 regret", "rank", "failed"):
             printed.add_column(name, justify="right", no_wrap=True)
-        for method, row in headline(comparison).iterrows():
+        for method, row in verdict.headline.iterrows():
             # All intervals would need more than the 80 columns of a terminal.
-            rank = _with_interval(row, *_COLUMNS["rank"])
+            rank = with_interval(row, *_COLUMNS["rank"])
             printed.add_row(str(method), f"{row['ni']:.3f}", f"{row['log10_regret']:.2f}", rank, f"{row['failed']:.0f}")
         console.print(printed, "")
     if note := knows_residuals(results["method"].unique()):
@@ -81,12 +68,19 @@ def report(results: pd.DataFrame, out: Path, command: str, console: Console) -> 
     failed = int((results["error"] != "").sum())
     if failed:
         console.print(f"[bold red]{counted(failed, 'run')} failed[/]: summary.md tells which and why.")
-    written = page.write(results, out, command)
+    written = page.write(results, out, command, comparisons=chosen)
     console.print(f"Results, summary and figures: {out}\nTo look at: {written}", highlight=False)
 
 
 def summary(results: pd.DataFrame) -> str:
-    """The whole verdict as Markdown: every comparison's tables, the row of each VLSE function, the failures."""
+    """The whole verdict as Markdown."""
+    return markdown(Study.of(results))
+
+
+def markdown(study: Study) -> str:
+    """A study as Markdown: every comparison's tables, the row of each VLSE function, the failures."""
+    samples = pd.Series([verdict.sample for verdict in study.verdicts])
+    methods = list(dict.fromkeys(method for verdict in study.verdicts for method in verdict.methods))
     lines = [
         "# Results",
         "",
@@ -96,90 +90,87 @@ def summary(results: pd.DataFrame) -> str:
         "step: the method's own.",
         "",
         "p: Wilcoxon's signed-rank test on the functions' mean log10 regrets, against the method with the best mean "
-        "rank in them, with Holm's correction for all pairs of methods. Share: of runs that reach a regret. ERT: the "
+        "rank, with Holm's correction for all pairs of methods. Share: of runs that reach a regret. ERT: the "
         "expected running time, all evaluations until then or until the run's end, per run that reaches it.",
     ]
-    if results["doubled"].any():
+    if not all(verdict.headline["strict_rank"].isna().all() for verdict in study.verdicts):
         lines += ["", "Strict: gradient-free methods have twice the evaluations, 2T + 2, and the others T + 1."]
-    if not results["sample"].str.startswith(KNOWN_MINIMA).all():
+    if not samples.str.startswith(KNOWN_MINIMA).all():
         lines += ["", "The minimum of a prior's function is the lowest value that its reference or any run found."]
-    if results["sample"].isin(PLAIN).any():
+    if samples.isin(PLAIN).any():
         lines += [
             "",
             "Solved to tau (Moré and Wild, 2009): f - f* <= tau (f0 - f*), with f0 the value at the start and f* the "
             f"minimum. Four digits: f - f* <= {FOUR_DIGITS:g} f*, with f* NIST's certified sum of squares; that of "
             "Lanczos1, 1.4e-25, is below what rounding lets any method reach.",
         ]
-    if results["sample"].isin(OWN_STARTS).any():
+    if samples.isin(OWN_STARTS).any():
         lines += [
             "",
             "Problems of MGH and NIST have published starts: several runs from one differ in the method's seed alone. "
             "Their regret is relative to the start's value, not to a median over the box.",
         ]
-    if note := knows_residuals(results["method"].unique()):
+    if note := knows_residuals(methods):
         lines += ["", f"Not on equal terms: {note}"]
-    for comparison in comparisons(results):
-        lines += _section(comparison)
-    return "\n".join([*lines, *_failures(results)]) + "\n"
+    for verdict in study.verdicts:
+        lines += _section(verdict)
+    return "\n".join([*lines, *_failures(study)]) + "\n"
 
 
-def _section(comparison: Comparison) -> list[str]:
+def _section(verdict: Verdict) -> list[str]:
     """The tables of a comparison as lines of Markdown."""
-    table, tests = headline(comparison), significance(comparison)
+    table, tests = verdict.headline, verdict.tests
     p = tests.p_values[tests.best]
-    cells = {name: [_with_interval(row, *column) for _, row in table.iterrows()] for name, column in _COLUMNS.items()}
-    if comparison.strict is None:
+    cells = {name: [with_interval(row, *column) for _, row in table.iterrows()] for name, column in _COLUMNS.items()}
+    if table["strict_rank"].isna().all():
         cells = {name: column for name, column in cells.items() if not name.startswith("strict")}
     cells["p"] = ["" if method == tests.best else f"{p[method]:.2g}" for method in table.index]
     cells["ms per step"] = [f"{value:.2f}" for value in table["ms_per_step"]]
-    cells["failed"] = [f"{value}" for value in table["failed"]]
-    lines = ["", f"## {comparison.title}", "", *([comparison.note, ""] if comparison.note else [])]
-    lines += [*_markdown("method", table.index, cells), "", _in_words(tests)]
+    cells["failed"] = [f"{value:.0f}" for value in table["failed"]]
+    lines = ["", f"## {verdict.title}", "", *([verdict.note, ""] if verdict.note else [])]
+    lines += [*markdown_table("method", table.index, cells), "", in_words(tests)]
 
-    needed = evaluations_needed(comparison)
     cells = {}
     for name in TARGETS:
         column = f"reached_{name}", 0, 100.0
-        cells[f"share to {name}, %"] = [_with_interval(row, *column) for _, row in table.iterrows()]
+        cells[f"share to {name}, %"] = [with_interval(row, *column) for _, row in table.iterrows()]
         for what in ("median", "ERT"):
-            values = needed[name, what.lower()]
-            cells[f"{what} to {name}"] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in values]
-    lines += ["", f"### Evaluations needed: {comparison.title}", "", *_markdown("method", table.index, cells)]
+            cells[f"{what} to {name}"] = [_number(value) for value in verdict.needed[name, what.lower()]]
+    lines += ["", f"### Evaluations needed: {verdict.title}", "", *markdown_table("method", table.index, cells)]
 
-    if comparison.sample in PLAIN:
-        lines += _solved(comparison)
+    if verdict.solved is not None:
+        lines += _solved(verdict, verdict.solved)
 
-    if comparison.sample == VLSE and not comparison.shared:
-        functions = per_function(comparison)
+    if verdict.functions is not None:
+        functions = verdict.functions
         cells = {"group": list(functions.index.get_level_values("group"))}
         for method in table.index:
             ni, regret, rank = (functions[measure, method] for measure in ("ni", "log10_regret", "rank"))
             triples = zip(ni, regret, rank, strict=True)
             cells[method] = [f"{a:.2f} / {b:.1f} / {c:.1f}" for a, b, c in triples]
-        lines += ["", f"### Each function, T = {comparison.budget}: NI / log10 regret / rank", ""]
-        lines += _markdown("function", functions.index.get_level_values("function"), cells)
+        lines += ["", f"### Each function, T = {verdict.budget}: NI / log10 regret / rank", ""]
+        lines += markdown_table("function", functions.index.get_level_values("function"), cells)
     return lines
 
 
-def _solved(comparison: Comparison) -> list[str]:
+def _solved(verdict: Verdict, table: pd.DataFrame) -> list[str]:
     """How often and how fast problems are solved, as lines of Markdown."""
-    table = solved(comparison)
     columns = {f"tau = {name}, %": f"tau_{name}" for name in TAUS}
-    if comparison.sample == NIST:
+    if "four_digits" in table:
         columns["four digits, %"] = "four_digits"
     cells = {
-        title: [_with_interval(row, name, 0, 100.0) for _, row in table.iterrows()] for title, name in columns.items()
+        title: [with_interval(row, name, 0, 100.0) for _, row in table.iterrows()] for title, name in columns.items()
     }
     medians = {"median to 1e-6": table["median"]}
-    if comparison.sample == ROSENBROCK:
-        by_function = medians_by_function(comparison)
+    if verdict.medians is not None:
+        by_function = verdict.medians
         medians = {f"median to 1e-6, {str(name).removeprefix(CHAIN)[1:]}": by_function[name] for name in by_function}
     for title, column in medians.items():
-        cells[title] = [f"{value:.0f}" if np.isfinite(value) else "-" for value in column]
-    return ["", f"### Solved: {comparison.title}", "", *_markdown("method", table.index, cells)]
+        cells[title] = [_number(value) for value in column]
+    return ["", f"### Solved: {verdict.title}", "", *markdown_table("method", table.index, cells)]
 
 
-def _in_words(tests: Significance) -> str:
+def in_words(tests: Significance) -> str:
     """What the tests say, in a few sentences."""
     differ = tests.differ[tests.best]
     same = [method for method in differ.index[~differ] if method != tests.best]
@@ -192,30 +183,29 @@ def _in_words(tests: Significance) -> str:
     return words + f"{tests.best} has the best mean rank and differs significantly (p < {ALPHA}) from {others}."
 
 
-def _failures(results: pd.DataFrame) -> list[str]:
+def _failures(study: Study) -> list[str]:
     """How many runs failed and why, as lines of Markdown."""
-    failed = results[results["error"] != ""]
-    if failed.empty:
+    if not study.failures:
         return []
-    # A prior's functions are too many to list.
-    on = failed["function"].where(failed["sample"].str.startswith(KNOWN_MINIMA), failed["sample"])
-    budget = failed["budget"].astype(str) + failed["doubled"].map({False: "", True: " (strict)"})
-    error = failed["error"].map(lambda text: " ".join(text.split()).replace("|", r"\|"))
-    named = failed.assign(on=on, T=budget, error=error)
-    kinds = named.groupby(["method", "sample", "on", "T", "error"], sort=False).size().reset_index(name="runs")
-    rows = {str(name): [str(cell) for cell in kinds[name]] for name in kinds.columns[1:]}
+    method, *columns = zip(*study.failures, strict=True)
+    rows = dict(zip(("sample", "on", "T", "error", "runs"), columns, strict=True))
+    rows["error"] = tuple(text.replace("|", r"\|") for text in rows["error"])
     lines = ["", "## Failed runs", "", "They count as no improvement, reach no target and rank last.", ""]
-    return lines + _markdown("method", kinds["method"], rows)
+    return lines + markdown_table("method", method, rows)
 
 
-def _with_interval(row: pd.Series, measure: str, digits: int, unit: float = 1.0) -> str:
+def _number(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else "-"
+
+
+def with_interval(row: Mapping[str, float] | pd.Series, measure: str, digits: int, unit: float = 1.0) -> str:
     """A mean with its interval, which a single function does not have."""
     mean, low, high = (unit * row[f"{measure}{suffix}"] for suffix in ("", "_low", "_high"))
     fewer = max(digits - 1, 0)
     return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{fewer}f}, {high:.{fewer}f}]")
 
 
-def _markdown(corner: str, index: Iterable[str], cells: Mapping[str, Sequence[str]]) -> list[str]:
+def markdown_table(corner: str, index: Iterable[str], cells: Mapping[str, Sequence[str]]) -> list[str]:
     """The lines of a Markdown table of columns of text, to the right."""
     lines = [[corner, *cells], ["---", *["---:"] * len(cells)]]
     lines += [list(line) for line in zip(index, *cells.values(), strict=True)]

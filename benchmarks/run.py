@@ -17,21 +17,26 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import tyro
 from rich.console import Console
 
 from agents.training.command_line import command
-from benchmarks import analysis
+from benchmarks import analysis, page
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
-from benchmarks.jobs import RESUMABLE, ProcessDied, demand_same_settings, run_jobs
+from benchmarks.isolation import ProcessDied, in_words, run_isolated
+from benchmarks.jobs import RESUMABLE, demand_same_settings, run_jobs
 from benchmarks.problems import Problem, block_problems
 from benchmarks.report import report
+from benchmarks.rivals import Plugin
 from benchmarks.sweep import Method, Sweep, blocks, methods
 from pop_envs.objectives.priors import PRIORS
 
@@ -43,6 +48,9 @@ COLUMNS = (
 )
 """Of the results file. ``doubled`` tells runs with twice the evaluations; ``trace`` is the best value after each of
 them, and ``path`` the points of the unit box, one after the other, of the first start's run in up to 2-D."""
+
+_MEASURED = tuple(name for name in COLUMNS if name not in ("ni", "log10_regret"))  # what a run knows by itself
+_FORMAT = 1  # of the files in a folder of results
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def _call(
     except BudgetExhausted:
         return ""
     except (Exception, TimeLimitExceeded) as failure:
-        return f"{type(failure).__name__}: {failure}"
+        return in_words(failure)
     return ""
 
 
@@ -192,6 +200,8 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     chosen = methods(sweep)
     parts = sweep.out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
+    for unfinished in sweep.out.rglob("*.tmp"):  # of a run that was killed
+        unfinished.unlink()
     demand_same_settings(sweep.out / "sweep.json", _identity(sweep, chosen))
     order = blocks(sweep)
     chunks = [
@@ -200,7 +210,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
         for chunk in _chunks(sweep, method, block, budget)
     ]
     # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
-    waiting = sorted((c for c in chunks if not c.part.exists()), key=lambda c: order.index(c.block))
+    waiting = sorted((c for c in chunks if not _is_whole(c.part)), key=lambda c: order.index(c.block))
     for chunk, rows in run_jobs(
         "benchmark",
         run_chunk,
@@ -231,32 +241,72 @@ def run_chunk(chunk: Chunk, error: str = "") -> pd.DataFrame:
     """The rows of a chunk; all failed if there is an error already."""
     # One thread a process: more would fight over the cores, and could round differently.
     torch.set_num_threads(1)
+    problems = block_problems(chunk.block)
+    cells = [(i, start) for i, problem in enumerate(problems) for start in range(problem.num_runs(chunk.starts))]
+    if error or not isinstance(chunk.method.rival, Plugin):
+        return pd.DataFrame([_run_cell(chunk, error, cell) for cell in cells])
+    done = run_isolated(partial(_run_cell, chunk, ""), cells, chunk.time_limit)
     rows = [
-        run_once(
-            chunk.method,
-            problem,
-            start,
-            chunk.budget,
-            chunk.seed,
-            doubled=chunk.doubled,
-            time_limit=chunk.time_limit,
-            error=error,
-        )
-        for problem in block_problems(chunk.block)
-        for start in range(problem.num_runs(chunk.starts))
+        _run_cell(chunk, str(row), cell) if isinstance(row, ProcessDied) else row
+        for cell, row in zip(cells, done, strict=True)
     ]
     return pd.DataFrame(rows)
 
 
+def _run_cell(chunk: Chunk, error: str, cell: tuple[int, int]) -> dict[str, Any]:
+    """The row of one problem, by its number in the block, from one start."""
+    number, start = cell
+    torch.set_num_threads(1)  # in the process of a plugin too
+    return run_once(
+        chunk.method,
+        block_problems(chunk.block)[number],
+        start,
+        chunk.budget,
+        chunk.seed,
+        doubled=chunk.doubled,
+        time_limit=chunk.time_limit,
+        error=error,
+    )
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a part file is there and can be read; one that a crash of the machine cut off is run again.
+
+    Raises:
+        ValueError: If it is of another version of the benchmark.
+    """
+    if not part.exists():
+        return False
+    try:
+        columns = pq.read_schema(part).names
+    except (pa.ArrowInvalid, OSError):
+        return False
+    if set(columns) != set(_MEASURED):
+        raise ValueError(
+            f"{part.parent.parent} holds results of another version of the benchmark ({part.name} has the columns "
+            f"{', '.join(columns)}; here they are {', '.join(_MEASURED)}): choose another folder with --out, or "
+            "delete this one"
+        )
+    return True
+
+
 def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    frame.to_parquet(unfinished, index=False)
-    unfinished.replace(path)
+    try:
+        frame.to_parquet(unfinished, index=False)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} could not be written ({error}). Everything that was finished before is kept: when there is room, "
+            "the same command goes on from there"
+        ) from error
 
 
 def _identity(sweep: Sweep, chosen: Iterable[Method]) -> dict[str, Any]:
     """What the results depend on; further methods, problems and budgets may join the old ones."""
     identity = {
+        "format of the results": _FORMAT,
         "starts": sweep.starts,
         "slow starts": sweep.slow_starts,
         "seed": sweep.seed,
@@ -270,14 +320,67 @@ def _generator(seed: int, *key: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key)])
 
 
+def saved(out: Path) -> dict[Path, pd.DataFrame]:
+    """The results that are in a folder, or else in each of the folders in it.
+
+    Raises:
+        ValueError: If there are none, or they are of another version of the benchmark.
+    """
+    folders = sorted(
+        (p.parent for p in out.glob("*/results.parquet")), key=lambda folder: (folder.name != "vlse", folder)
+    )
+    if (out / "results.parquet").is_file():
+        folders = [out]
+    if not folders:
+        raise ValueError(f"--report-only needs results, and {out} holds none: name their folder in --out, or run some")
+    found = {}
+    for folder in folders:
+        try:
+            results = pd.read_parquet(folder / "results.parquet")
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{folder}/results.parquet cannot be read ({error}): run the benchmark again") from error
+        if missing := set(COLUMNS) - set(results):
+            raise ValueError(
+                f"{folder}/results.parquet is of another version of the benchmark, for it has no "
+                f"{', '.join(sorted(missing))}: delete that folder and run the benchmark again"
+            )
+        found[folder] = results
+    return found
+
+
+def report_again(out: Path, command_line: str, console: Console) -> None:
+    """Writes the reports of all ``saved`` results anew; of several also one page, ``report.html``, of them all."""
+    found = saved(out)
+    for folder, results in found.items():
+        report(results, folder, command_line, console)
+    if list(found) != [out]:
+        console.print(
+            f"All of it on one page: {page.write(merged(found.values()), out, command_line)}", highlight=False
+        )
+
+
+def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One file of several; of functions that are in more than one with the same budget, those with most runs."""
+    together = pd.concat([table.assign(file=number) for number, table in enumerate(tables)], ignore_index=True)
+    runs = together.groupby(["sample", "budget", "file"]).size()
+    kept = set(runs.groupby(["sample", "budget"]).idxmax())
+    chosen = [key in kept for key in zip(together["sample"], together["budget"], together["file"], strict=True)]
+    return together[chosen].drop(columns="file").reset_index(drop=True)
+
+
 def main() -> None:
     """Runs the sweep of the command line, then writes and prints the report."""
     console = Console()
+    command_line = shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]])
     with command(console, RESUMABLE):
         sweep = tyro.cli(Sweep, description=_DESCRIPTION)
-        results = run(sweep, console)
-    report(results, sweep.out, shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]), console)
+        if sweep.report_only:
+            report_again(sweep.out, command_line, console)
+        else:
+            report(run(sweep, console), sweep.out, command_line, console)
 
 
 if __name__ == "__main__":
-    main()
+    import benchmarks.run  # other processes know what is in it by this name
+
+    benchmarks.run.main()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,6 +32,7 @@ Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy", "
 PAPER_CHECKPOINT = Path(__file__).parent / "weights" / "paper"
 """Of the preset "paper", trained on as many functions as the policy that ships."""
 
+_OUT = Path("results/vlse")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -46,7 +49,7 @@ class Sweep:
             residuals too.
         without: Methods to leave out of the above.
         velo_weights: File of VeLO's published weights, with which it joins the above; see ``rivals.velo``.
-        plugin: Files with methods of your own, which join the above.
+        plugin: Files with methods of your own, which join the above, named there or not.
         suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
             "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors; "mgh", "rosenbrock"
             and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's 27 fits.
@@ -59,12 +62,15 @@ class Sweep:
         slow_starts: How many of them slow methods run from.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
         strict: Whether gradient-free methods, but for slow ones, also run with twice the evaluations.
-        quick: Minutes for hours: at most four starts and 32 functions of each prior, and no slow methods.
+        quick: Minutes for hours: at most four starts and 32 functions of each prior, and no slow methods. Without a
+            folder of its own in "out", what it finds is in results/vlse-quick.
         time_limit: Seconds after which a run has failed.
         seed: Seed of the starts and of the methods.
         jobs: Number of processes; -1 is one per core.
         engine: Where they run: "joblib" is this machine, "ray" a Ray cluster.
         out: Folder of the results. A run that was stopped goes on from what it holds.
+        report_only: Runs nothing, and writes the report anew from the results that are there: those of the folder, or
+            of every folder in it, and then also one page of them all; by default of all in results.
     """
 
     checkpoint: tuple[str, ...] = ()
@@ -86,13 +92,17 @@ class Sweep:
     seed: int = 0
     jobs: int = -1
     engine: Engine = "joblib"
-    out: Path = Path("results/vlse")
+    out: Path = _OUT
+    report_only: bool = False
 
     def __post_init__(self) -> None:
         if self.quick:
             self._shorten()
-        _require_known("methods", self.methods, (*method_names(), *LEAST_SQUARES))
-        _require_known("without", self.without, (*method_names(), *LEAST_SQUARES))
+        if self.report_only and self.out == _OUT:
+            object.__setattr__(self, "out", _OUT.parent)
+        known = (*method_names(), *LEAST_SQUARES, *(name for name, _ in _joining(self)))
+        _require_known("methods", self.methods, known)
+        _require_known("without", self.without, known)
         _require_known("suite", self.suite, get_args(Suite))
         _require_known("functions", self.functions, tuple(vlse.names()))
         for name in ("suite", "functions", "dims", "rosenbrock_dims", "budgets"):
@@ -111,12 +121,13 @@ class Sweep:
             raise ValueError(f"a chain has at least 2 coordinates, got rosenbrock_dims={self.rosenbrock_dims}")
 
     def _shorten(self) -> None:
-        changes = {
+        changes: dict[str, Any] = {
             "starts": min(self.starts, 4),
             "count": min(self.count, 32),
             "without": tuple({*self.without, *SLOW}),
-            "out": self.out.with_name(f"{self.out.name}-quick"),
         }
+        if self.out == _OUT:
+            changes["out"] = _OUT.with_name(f"{_OUT.name}-quick")  # beside the long ones
         for name, value in changes.items():
             object.__setattr__(self, name, value)
 
@@ -184,8 +195,10 @@ def methods(sweep: Sweep) -> list[Method]:
         ValueError: If POP is asked for without a checkpoint, or two methods would have one name.
         FileNotFoundError: If a checkpoint's folder holds none.
     """
-    names = [name for name in dict.fromkeys(sweep.methods) if name not in sweep.without]
-    if not names:
+    joining = [make for name, make in _joining(sweep) if name not in sweep.without]
+    known = {*method_names(), *LEAST_SQUARES}
+    names = [name for name in dict.fromkeys(sweep.methods) if name in known and name not in sweep.without]
+    if not names and not joining:
         raise ValueError("no method is left: name at least one in --methods that is not in --without")
     checkpoints = sweep.checkpoint
     if not checkpoints and (DEFAULT_CHECKPOINT / WEIGHTS).is_file():
@@ -198,8 +211,7 @@ def methods(sweep: Sweep) -> list[Method]:
     chosen: list[Method] = []
     for name in names:
         chosen += [_pop(text) for text in checkpoints] if name == "pop" else [_rival(name)]
-    chosen += [] if sweep.velo_weights is None else [_velo(sweep.velo_weights)]
-    chosen += [_plugin(path) for path in sweep.plugin]
+    chosen += [make() for make in joining]
     taken = [method.name for method in chosen]
     twice = {name for name in taken if taken.count(name) > 1}
     if twice:
@@ -208,6 +220,12 @@ def methods(sweep: Sweep) -> list[Method]:
             "and each plugin's file another"
         )
     return chosen
+
+
+def _joining(sweep: Sweep) -> list[tuple[str, Callable[[], Method]]]:
+    """Methods that join those with a name of the benchmark's own: what they are called, and what makes each."""
+    found: list[tuple[str, Callable[[], Method]]] = [(path.stem, partial(_plugin, path)) for path in sweep.plugin]
+    return found if sweep.velo_weights is None else [("velo", partial(_velo, sweep.velo_weights)), *found]
 
 
 def _rival(method: str) -> Method:
@@ -227,9 +245,9 @@ def _velo(weights: Path) -> Method:
 
 def _plugin(path: Path) -> Method:
     plugin = Plugin(path.resolve())
-    plugin.check()
+    gradient_free = plugin.gradient_free()
     identity = {"file_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return Method(path.stem, plugin, {}, identity, plugin.gradient_free)
+    return Method(path.stem, plugin, {}, identity, gradient_free)
 
 
 def _pop(text: str) -> Method:

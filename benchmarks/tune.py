@@ -25,7 +25,8 @@ from rich.table import Table
 
 from agents.training.command_line import command
 from benchmarks.analysis import with_measures
-from benchmarks.jobs import ProcessDied, run_jobs
+from benchmarks.isolation import ProcessDied
+from benchmarks.jobs import run_jobs
 from benchmarks.problems import Problem, validation_problems
 from benchmarks.rivals import RIVALS
 from benchmarks.run import run_once

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.isolation import ProcessDied, run_isolated
 from benchmarks.rivals.basin_hopping import basin_hopping
 from benchmarks.rivals.bayesian_optimization import bayesian_optimization
 from benchmarks.rivals.cma_es import cma_es
@@ -40,6 +41,8 @@ from benchmarks.rivals.tpe import tpe
 from pop_optimizer.classical import dual_annealing, lbfgsb, lbfgsb_restarts
 
 Rival = Callable[..., None]
+
+_LOADING = 120.0  # seconds that a plugin's file may take to load
 
 GRADIENT_FREE = frozenset(
     {
@@ -88,22 +91,28 @@ class Plugin:
         """See the module."""
         getattr(_module(self.path), self.path.stem)(*args, **settings)
 
-    @property
     def gradient_free(self) -> bool:
-        """Whether the file says so."""
-        return bool(getattr(_module(self.path), "GRADIENT_FREE", False))
-
-    def check(self) -> None:
-        """Raises early what would fail later.
+        """Whether the file says so.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it holds no function of its own name.
+            ValueError: If it cannot be loaded, or holds no function of its own name.
         """
         if not self.path.is_file():
             raise FileNotFoundError(f"--plugin must be a Python file, and there is no {self.path}")
-        if not callable(getattr(_module(self.path), self.path.stem, None)):
+        (found,) = run_isolated(_declared, [self.path], _LOADING)
+        if isinstance(found, ProcessDied):
+            raise ValueError(f"--plugin must be a Python file that loads, and {self.path} does not: {found}")
+        callable_, gradient_free = found
+        if not callable_:
             raise ValueError(f"{self.path} must define a function {self.path.stem}(evaluate, x0, budget, rng)")
+        return gradient_free
+
+
+def _declared(path: Path) -> tuple[bool, bool]:
+    """Whether a plugin's file has its function, and whether it says that this never looks at a gradient."""
+    module = _module(path)
+    return callable(getattr(module, path.stem, None)), bool(getattr(module, "GRADIENT_FREE", False))
 
 
 @lru_cache(maxsize=64)

@@ -171,8 +171,14 @@ def test_the_table_of_functions():
 
 def test_the_tests_are_on_functions_means():
     tests = analysis.significance(only(RESULTS))
-    # Over both functions "fast" is best, and "slow" and "wild" take turns.
-    assert tests.ranks.to_dict() == {"fast": 1.0, "slow": 2.5, "wild": 2.5}
+    # Over both functions "fast" is best, and "slow" and "wild" take turns: rank sums of 2, 5 and 5.
+    assert tests.statistic == pytest.approx(12 / (2 * 3 * 4) * (2**2 + 5**2 + 5**2) - 3 * 2 * 4)
+
+
+def test_a_method_has_one_mean_rank():
+    tests, table = analysis.significance(only(RESULTS)), analysis.headline(only(RESULTS))
+    assert tests.ranks.to_dict() == table["rank"].to_dict() == {"fast": 1.375, "slow": 2.125, "wild": 2.5}
+    assert list(tests.p_values) == list(tests.p_values.index) == list(table.index)
 
 
 def test_curves_begin_at_the_start_and_end_at_the_measures():

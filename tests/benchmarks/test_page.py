@@ -1,11 +1,18 @@
+import base64
+import fcntl
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +22,7 @@ import torch
 from benchmarks import analysis, page
 from benchmarks.problems import block_problems
 from benchmarks.run import run_once
+from benchmarks.significance import Significance
 from benchmarks.sweep import Sweep, methods
 
 FUNCTIONS = ("branin", "gramacy_lee_2012", "hartmann_3d", "levy")
@@ -93,6 +101,14 @@ class Reader(HTMLParser):
             self.tables[-1][-1][-1] += (" " if self.inside == "small" else "") + text.strip()
 
 
+def element(report, name):
+    return re.search(rf'id="{name}">(.*?)</script>', report.read_text("utf-8"), re.DOTALL)[1]
+
+
+def unpacked(report, name):
+    return json.loads(zlib.decompress(base64.b64decode(element(report, f"pack-{name}"))))
+
+
 @pytest.fixture(scope="module")
 def read(report):
     return Reader(report.read_text("utf-8"))
@@ -100,7 +116,12 @@ def read(report):
 
 @pytest.fixture(scope="module")
 def data(report):
-    return json.loads(re.search(r'id="data">(.*?)</script>', report.read_text("utf-8"), re.DOTALL)[1])
+    return json.loads(element(report, "data"))
+
+
+@pytest.fixture(scope="module")
+def packs(report, data):
+    return [unpacked(report, number) for number in range(len(data["views"]))]
 
 
 def test_the_page_is_one_file_without_references_to_others(report, read):
@@ -114,20 +135,21 @@ def test_references_on_the_page_lead_somewhere_and_only_there(read):
     assert set(read.references) <= set(read.ids)
 
 
-def test_texts_from_outside_are_escaped(report, read):
-    text = report.read_text("utf-8")
+def test_texts_from_outside_are_escaped(report, read, packs):
+    text = report.read_text("utf-8") + "".join(pack[name] for pack in packs[1:] for name in ("headline", "functions"))
     assert NASTY not in text
     assert "<img" not in text
-    assert read.tags["script"] == 2
+    assert read.tags["script"] == 2 + len(packs) + 2
     assert ERROR in read.visible
     assert "python -m benchmarks.run --out <here>" in read.visible
-    assert read.visible.count(NASTY) > 10  # tables, charts, failures
+    assert read.visible.count(NASTY) == 4  # two tables, and failures with both budgets
 
 
-def test_the_headline_tables_hold_every_method_and_number(results, read):
+def test_the_headline_tables_hold_every_method_and_number(results, read, packs):
     comparisons = analysis.comparisons(results)
     assert [(c.budget, c.shared) for c in comparisons] == [(SHORT, False), (BUDGET, False), (BUDGET, True)]
-    for comparison, (header, *rows) in zip(comparisons, read.tables[: len(comparisons)], strict=True):
+    tables = [read.tables[0], *(Reader(pack["headline"]).tables[0] for pack in packs[1:])]
+    for comparison, (header, *rows) in zip(comparisons, tables, strict=True):
         table = analysis.headline(comparison)
         assert [row[0] for row in rows] == list(table.index)
         for row, (_, numbers) in zip(rows, table.iterrows(), strict=True):
@@ -160,10 +182,11 @@ def test_the_same_results_make_the_same_page(results, tmp_path):
     assert texts[0] == texts[1]
 
 
-def test_curves_and_paths_are_those_of_the_first_start(results, data):
+def test_curves_and_paths_are_those_of_the_first_start(results, report, packs):
+    landscapes = json.loads(element(report, "landscapes"))
     first = results[(results["start"] == 0) & ~results["doubled"] & (results["budget"] == BUDGET)]
     for _, run in first.iterrows():
-        shown = data["runs"][str(BUDGET)][run["function"]][run["method"]]
+        shown = packs[1]["runs"][run["function"]][run["method"]]
         curve = np.empty(BUDGET + 1)
         for place, value in zip(shown["curve"][::2], shown["curve"][1::2], strict=True):
             curve[place:] = value
@@ -181,18 +204,77 @@ def test_curves_and_paths_are_those_of_the_first_start(results, data):
         else:
             highest, lowest = points[:, 1].argmin(), points[:, 1].argmax()
             (problem,) = block_problems(run["function"])
-            low, high = (float(end.replace(MINUS, "-")) for end in data["landscapes"][run["function"]]["ends"][1])
+            low, high = (float(end.replace(MINUS, "-")) for end in landscapes[run["function"]]["ends"][1])
             values = problem.objective.values_on(torch.tensor(path[[highest, lowest]]))[0].numpy()
             np.testing.assert_allclose(1 - points[[highest, lowest], 1], (values - low) / (high - low), atol=0.002)
 
 
-def test_only_functions_with_paths_are_drawn_and_all_of_it_is_small(data):
-    assert set(data["landscapes"]) == {"branin", "gramacy_lee_2012", "levy"}
-    assert data["landscapes"]["branin"]["ends"] == [[f"{MINUS}5", "10"], ["0", "15"]]
-    # 24 methods on 47 functions with budgets of 50, 100 and 200: 5 MB with these.
-    assert max(len(landscape["picture"]) for landscape in data["landscapes"].values()) < 40_000
-    of_budget = data["runs"][str(BUDGET)].values()
-    assert max(len(json.dumps(run)) for by_method in of_budget for run in by_method.values()) < 800
+def test_only_functions_with_paths_are_drawn_and_all_of_it_is_small(report, packs):
+    landscapes = json.loads(element(report, "landscapes"))
+    assert set(landscapes) == {"branin", "gramacy_lee_2012", "levy"}
+    assert landscapes["branin"]["ends"] == [[f"{MINUS}5", "10"], ["0", "15"]]
+    # 26 comparisons of up to 12 methods, and 200 functions to look at: 3 MB with these.
+    assert max(len(landscape["picture"]) for landscape in landscapes.values()) < 20_000
+    assert max(len(json.dumps(run)) for by_method in packs[1]["runs"].values() for run in by_method.values()) < 800
+    assert "runs" not in packs[2]  # they are those of the view before it
+    assert max(len(element(report, f"pack-{number}")) for number in range(3)) < 12_000
+
+
+def test_what_is_seen_first_comes_first(report):
+    text = report.read_text("utf-8")
+    places = [
+        text.index(part) for part in ("</table>", 'id="pack-0"', '"use strict"', 'id="pack-1"', 'id="landscapes"')
+    ]
+    assert places == sorted(places)
+
+
+def test_functions_that_look_the_same_share_a_picture(results, tmp_path):
+    short = results[results["budget"] == SHORT]
+    noisy = short.assign(function=short["function"] + "~noisy", sample="VLSE, noisy")
+    landscapes = json.loads(element(page.write(pd.concat([short, noisy]), tmp_path, "c", WRITTEN), "landscapes"))
+    assert landscapes["levy~noisy"]["picture"] == "levy"
+    assert landscapes["levy"]["picture"].startswith("data:image/webp")
+
+
+def test_the_lead_is_said_with_its_significance():
+    def lead(differ):
+        methods = ["a", "b", "c"]
+        p = pd.DataFrame(0.2, methods, methods)
+        for method in differ:
+            p.loc["a", method] = p.loc[method, "a"] = 0.001
+        ranks = pd.Series([1.5, 2.0, 2.5], methods)
+        return str(page._lead(Significance(ranks, 9.0, 0.01, p)))
+
+    start = "<strong>a</strong> has the best mean rank, 1.50 of 3 methods, but "
+    assert lead(["c"]) == start + "its difference from b (2.00, p = 0.2) is not significant; that from all others is."
+    assert lead([]) == start + "no difference from another is significant: next is b (2.00, p = 0.2)."
+    assert lead(["b", "c"]).endswith("3 methods, and differs significantly from all others (p &lt; 0.05).")
+
+
+def test_a_method_has_the_same_rank_in_the_table_and_in_the_chart(read, packs):
+    header, *rows = read.tables[0]
+    shown = {row[0]: float(row[header.index("rank")].split()[0]) for row in rows}
+    assert {method: rank for method, rank, *_ in packs[0]["charts"]["ranks"]["methods"]} == shown
+
+
+def test_the_pairs_are_those_of_the_tests(results, report, data):
+    for comparison, pairs in zip(analysis.comparisons(results), unpacked(report, "pairs"), strict=True):
+        means = comparison.results.pivot_table(index="function", columns="method", values="log10_regret")
+        p = analysis.significance(comparison).p_values
+        place = 0
+        for i, first in enumerate(comparison.methods):
+            for second in comparison.methods[i + 1 :]:
+                assert pairs["first"][place] == (means[first] < means[second]).sum()
+                assert pairs["second"][place] == (means[first] > means[second]).sum()
+                assert pairs["p"][place] == pytest.approx(p.loc[first, second], rel=0.05)
+                place += 1
+        assert len(pairs["p"]) == place
+
+
+def test_an_equal_time_without_a_score_for_each_cost_is_refused(results, tmp_path):
+    (tmp_path / "equal_time.json").write_text('{"costs_ms": [0, 1], "methods": {"adam": [1]}}')
+    with pytest.raises(ValueError, match=r"equal_time\.json must have .* a score for each cost"):
+        page.write(results, tmp_path, "command", WRITTEN)
 
 
 def test_a_priors_first_functions_are_listed_and_drawn(tmp_path):
@@ -201,7 +283,7 @@ def test_a_priors_first_functions_are_listed_and_drawn(tmp_path):
     rows = [run_once(method, page._problem("gp-2d-0"), 0, 5, seed=0) | {"function": name} for name in names]
     frame = analysis.with_measures(pd.DataFrame(rows))
     text = page.write(frame, tmp_path, "command", WRITTEN).read_text("utf-8")
-    listed = [row[0] for row in Reader(text).tables[1][1:]]
+    listed = [row[0] for row in Reader(text).tables[2][1:]]
     assert sorted(listed) == sorted(names[: page._LISTED])
     assert "the first 16 of them" in text
     assert text.count("data:image/webp") == page._LISTED
@@ -211,18 +293,38 @@ def test_a_priors_first_functions_are_listed_and_drawn(tmp_path):
 # In a browser
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
+
+
+def chromium():
+    """The path of a Chromium, which is installed where it is missing and can be; None where neither is so."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    with (Path(tempfile.gettempdir()) / "chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes want it too
+        if not any(map(shutil.which, names)) and os.geteuid() == 0 and shutil.which("apt-get"):
+            for command in ("update", "install --yes --no-install-recommends chromium"):
+                run_quietly("apt-get", "--quiet", *command.split())
+        if found := next(filter(None, map(shutil.which, names)), None):
+            return found
+        run_quietly(sys.executable, "-m", "playwright", "install", "chromium")
+        installed = sorted((Path.home() / ".cache" / "ms-playwright").glob("chromium-*/chrome-linux*/chrome"))
+        return str(installed[-1]) if installed else None
+
+
+def run_quietly(*command):
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=240, check=False)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no browser: install chromium (on Debian, apt install chromium)")
     playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("no browser, and none can be installed: install chromium (on Debian, apt install chromium)")
     with playwright.sync_playwright() as driver:
         found = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
         )
         yield found
         found.close()
@@ -238,10 +340,25 @@ def opened(browser, report, viewport=LAPTOP, scheme="light"):
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(report.as_uri())
+    settled(tab)
+    tab.wait_for_load_state()
     yield tab
     context.close()
     assert wrong == []
-    assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+    assert {url for url in requests if not url.startswith("data:")} == {report.as_uri()}
+
+
+def settled(tab):
+    """Waits until what is chosen is shown."""
+    tab.wait_for_function(
+        "() => document.documentElement.dataset.ready === String(data.views.indexOf(view))"
+        " && view.label === chosen.sample.value && String(view.budget) === chosen.budget.value"
+    )
+
+
+def choose(tab, select, option):
+    tab.select_option(select, option)
+    settled(tab)
 
 
 def column(tab, table, title):
@@ -264,12 +381,125 @@ def header(tab, table, title):
 def test_the_page_opens_from_disk_on_any_screen(browser, report, pytestconfig, device, viewport, scheme):
     picture = pytestconfig.rootpath / "build" / "report" / f"{device}-{scheme}.png"
     with opened(browser, report, viewport, scheme) as tab:
-        for sample in range(tab.locator("#sample option").count()):
-            tab.select_option("#sample", index=sample)
+        for sample in tab.locator("#sample option").all_inner_texts():
+            choose(tab, "#sample", sample)
             assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             assert tab.locator(".headline:visible").count() == 1
+            cut = tab.locator(".chart svg text").evaluate_all(
+                "all => all.filter(text => { const box = text.getBoundingClientRect();"
+                " return box.left < 0 || box.right > document.documentElement.clientWidth }).map(t => t.textContent)"
+            )
+            assert cut == []
         tab.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_axe_finds_no_serious_fault(browser, report, viewport, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    with opened(browser, report, viewport, scheme) as tab:
+        found = axe.Axe().run(tab).response["violations"]
+        assert [
+            (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        ] == []
+
+
+def test_the_page_is_used_with_keys_alone(browser, report):
+    with opened(browser, report, PHONE) as tab:
+        reached = set()
+        for _ in range(80):
+            tab.keyboard.press("Tab")
+            reached.add(tab.evaluate("document.activeElement.id || document.activeElement.className || ''"))
+        assert {"theme", "sample", "budget", "a", "b", "function", "shown", "scroll"} <= reached
+        tab.locator("nav a", has_text="Two methods").press("Enter")
+        assert tab.evaluate("document.activeElement.id") == "two-title"
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.id") == "a"
+
+
+def test_what_is_chosen_is_there_after_a_reload(browser, report):
+    with opened(browser, report) as tab:
+        choose(tab, "#budget", str(BUDGET))
+        tab.select_option("#a", "adam")
+        tab.select_option("#b", "random_search")
+        tab.select_option("#function", "levy")
+        tab.get_by_label("NI", exact=True).check()
+        tab.click("#theme")
+        before = drawing(tab)
+        del before["#curve"]  # is as high as there is room
+        tab.locator("nav a", has_text="Functions").click()
+        tab.reload()
+        settled(tab)
+        assert [tab.input_value(f"#{name}") for name in ("budget", "a", "b", "function")] == [
+            *(str(BUDGET), "adam", "random_search", "levy")
+        ]
+        assert drawing(tab).items() >= before.items()
+        assert tab.get_by_label("NI", exact=True).is_checked()
+        assert tab.inner_text("#theme") == "Light"
+        tab.evaluate("location.hash = '#a=nobody&sample=nothing&budget=7'")
+        tab.reload()
+        settled(tab)
+        assert tab.input_value("#budget") == str(SHORT)
+
+
+def test_two_methods_are_compared_wherever_both_ran(browser, report, results):
+    comparisons = {(c.budget, c.shared): c for c in analysis.comparisons(results)}
+    with opened(browser, report) as tab:
+        tab.select_option("#a", "lbfgsb")
+        tab.select_option("#b", "slow")
+        tab.wait_for_function("() => document.querySelectorAll('.pairs tbody tr').length === 1")
+        tab.select_option("#b", "random_search")
+        tab.wait_for_function("() => document.querySelectorAll('.pairs tbody tr').length === 3")
+        assert column(tab, "pairs", "T") == [str(SHORT), str(BUDGET), str(BUDGET)]
+        table = analysis.headline(comparisons[SHORT, False])["log10_regret"]
+        assert column(tab, "pairs", "regret of one")[0] == f"{table['lbfgsb']:.2f}"
+        assert column(tab, "pairs", "regret of the other")[0] == f"{table['random_search']:.2f}"
+        means = analysis.per_function(comparisons[SHORT, False])["log10_regret"]
+        assert column(tab, "pairs", "one is better on")[0] == str((means["lbfgsb"] < means["random_search"]).sum())
+        assert set(column(tab, "pairs", "who is better")) == {"not told apart"}  # four functions are too few
+        assert "in 3 they are not told apart" in tab.inner_text("#pair")
+        tab.select_option("#b", "lbfgsb")
+        assert tab.inner_text("#pair") == "Choose two different methods."
+
+
+def test_the_table_of_functions_is_whole_and_its_heads_stand_over_their_numbers(browser, report):
+    with opened(browser, report) as tab:
+        box = tab.locator("#functions-view .scroll")
+        assert box.evaluate("element => element.scrollHeight <= element.clientHeight + 1")
+        places = tab.locator("#functions-view").evaluate(
+            """element => {
+              const middle = (e) => { const b = e.getBoundingClientRect(); return (b.left + b.right) / 2; };
+              const heads = [...element.querySelectorAll("thead th.method button")].map(middle);
+              const cells = [...element.querySelector("tbody tr").querySelectorAll("td:not(.text) span:first-child")];
+              return heads.map((x, i) => x - middle(cells[i]));
+            }"""
+        )
+        assert len(places) == 4
+        assert max(map(abs, places)) < 4
+
+
+def test_equal_time_is_shown_where_it_is_known(browser, results, tmp_path):
+    scores = {"random_search": [-1, -2, -2.5], "lbfgsb": [-3, -3, -1]}
+    (tmp_path / "equal_time.json").write_text(json.dumps({"costs_ms": [0, 0.1, 100], "methods": scores}))
+    path = page.write(results[results["budget"] == SHORT], tmp_path, "command", WRITTEN)
+    with opened(browser, path) as tab:
+        lines = tab.locator("#equal-time polyline")
+        assert {line.get_attribute("data-method") for line in lines.all()} == set(scores)
+        assert "0.1" in tab.locator("#equal-time text").all_text_contents()
+
+
+def test_what_is_not_looked_at_costs_nothing(browser, results, tmp_path):
+    short = results[results["budget"] == SHORT]
+    counts = []
+    for number in (1, 5):
+        many = pd.concat([short.assign(sample=f"VLSE, {name}") for name in range(number)])
+        (tmp_path / str(number)).mkdir()
+        with opened(browser, page.write(many, tmp_path / str(number), "command", WRITTEN), PHONE) as tab:
+            counts.append(tab.evaluate("document.querySelectorAll('*').length"))
+    assert counts[1] - counts[0] < 4 * 20  # an option, a row of pairs with its cells, and a script for each comparison
 
 
 def luminance(color):
@@ -386,16 +616,17 @@ def test_choosing_sample_and_budget_changes_all_sections(browser, report):
         assert tab.locator("#sample").input_value() == "VLSE"
         assert len(captions()) == 2
         assert all(f"T = {SHORT}" in text for text in captions())
-        assert tab.locator(".scroll > svg:visible").count() == 4
-        tab.select_option("#sample", "VLSE, all methods on shared starts")
+        assert tab.locator(".chart svg:visible").count() == 5
+        choose(tab, "#sample", "VLSE, all methods on shared starts")
         assert tab.input_value("#budget") == str(BUDGET)  # the only one of these
         assert tab.locator("#budget option:disabled").all_inner_texts() == [str(SHORT)]
         assert all(f"T = {BUDGET}" in text for text in captions())
-        assert "slow" in tab.locator("#a option").all_inner_texts()
+        tab.select_option("#a", "slow")
+        assert "slow on" in tab.inner_text("#legend")
         assert tab.locator("#shown").get_attribute("max") == str(BUDGET + 1)
-        tab.select_option("#sample", "VLSE")
-        assert "slow" not in tab.locator("#a option").all_inner_texts()
-        assert tab.locator(".scroll > svg:visible").count() == 4
+        choose(tab, "#sample", "VLSE")
+        assert f"slow on {tab.input_value('#function')}: log10 regret" in tab.inner_text("#legend")
+        assert tab.locator(".chart svg:visible").count() == 5
 
 
 def test_paper_gets_all_of_a_table_and_no_controls(browser, report):
@@ -403,6 +634,6 @@ def test_paper_gets_all_of_a_table_and_no_controls(browser, report):
         tab.emulate_media(media="print")
         assert tab.locator(".bar").is_hidden()
         assert tab.locator("#theme").is_hidden()
-        table = tab.locator(".tall:visible")
-        assert table.evaluate("element => element.scrollHeight <= element.clientHeight")
+        table = tab.locator("#functions-view .scroll")
+        assert table.evaluate("element => getComputedStyle(element).overflowX") == "visible"
         assert luminance(tab.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.9

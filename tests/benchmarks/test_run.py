@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -284,7 +285,7 @@ def test_a_rival_that_kills_its_process_loses_its_own_chunk_only(tmp_path):
     plugin = (tmp_path / "killer.py",)
     settings = {"methods": ("adam",), "functions": ("sphere", "branin"), "budgets": (5,), "jobs": 2}
     results = runner.run(small(tmp_path / "out", plugin=plugin, **settings))
-    assert set(results.loc[results["error"] != "", "error"]) == {"the process that ran it died"}
+    assert set(results.loc[results["error"] != "", "error"]) == {"the process that ran it died (SIGKILL)"}
     assert (results.loc[results["method"] == "adam", "error"] == "").all()
     assert len(results) == 2 * 2 * 2
 
@@ -322,11 +323,12 @@ def test_every_rival_is_compared_and_those_that_were_tuned_twice():
     assert "random_search-tuned" not in Sweep().methods
 
 
-def test_a_quick_sweep_is_smaller_and_has_its_own_folder(tmp_path, monkeypatch):
+def test_a_quick_sweep_is_smaller_and_has_its_own_folder_where_none_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sweeps, "SLOW", {"cma_es"})
     quick = Sweep(quick=True, suite=("gp",), out=tmp_path / "all")
     assert (quick.starts, quick.count, quick.without) == (4, 32, ("cma_es",))
-    assert quick.out == tmp_path / "all-quick"
+    assert quick.out == tmp_path / "all"
+    assert Sweep(quick=True).out == Path("results/vlse-quick")
     assert small(tmp_path, quick=True).starts == 2
 
 
@@ -534,3 +536,29 @@ def test_the_command_runs_on_the_plain_problems(tmp_path, monkeypatch, capsys):
         assert f"### Solved: {title}" in (tmp_path / "summary.md").read_text()
     assert "least_squares sees the residuals" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "data_profile.png").stat().st_size > 0
+
+
+def test_reports_are_written_again_without_a_run(tmp_path, monkeypatch, capsys):
+    for name, changes in (("vlse", {}), ("more", {"starts": 1, "functions": ("sphere", "booth")})):
+        runner.run(small(tmp_path / name, budgets=(4,), **changes))
+    monkeypatch.setattr(runner, "run", None)  # would fail if anything ran again
+    command_line(monkeypatch, "--report-only", "--out", tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "All of it on one page:" in printed
+    for name in ("vlse", "more"):
+        assert {"summary.md", "summary.json", "report.html", "regret.png"} <= set(os.listdir(tmp_path / name))
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "VLSE (3 functions), T = 4, 2 starts" in text  # of the two the one with more runs
+    assert "booth" not in text
+    command_line(monkeypatch, "--report-only", "--out", tmp_path / "more")
+    assert "booth" in (tmp_path / "more" / "report.html").read_text("utf-8")
+
+    assert Sweep(report_only=True).out == Path("results")
+    for spoil, message in ((lambda path: pd.DataFrame({"method": []}).to_parquet(path), "of another version"),
+                           (lambda path: path.write_bytes(b"half"), "cannot be read"),
+                           (lambda path: path.unlink(), "holds none")):  # fmt: skip
+        spoil(tmp_path / "more" / "results.parquet")
+        with pytest.raises(SystemExit) as end:
+            command_line(monkeypatch, "--report-only", "--out", tmp_path / "more")
+        assert end.value.code == 2
+        assert message in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,93 @@
+"""All studies of the documentation, by one command: ``python -m benchmarks.studies`` runs them and writes the tables.
+
+What is in the results folder already is not run again, so that the command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from agents.training.command_line import command
+from benchmarks import tables
+from benchmarks.jobs import RESUMABLE
+from benchmarks.report import report
+from benchmarks.run import report_again, run
+from benchmarks.sweep import Sweep
+
+_DESCRIPTION = "Runs what is missing of all studies, reports on them, and writes the documentation's tables."
+
+_FEW = "pop lbfgsb_restarts dual_annealing-tuned basin_hopping-tuned direct differential_evolution-tuned"
+_MANY = f"{_FEW} lbfgsb dual_annealing cma_es-tuned adam-tuned random_search"
+_SHIPPED = "--no-strict --checkpoint pop=pop_optimizer/weights/pop"
+
+STUDIES = {
+    "vlse": f"--suite vlse shifted --methods {_MANY}",
+    "plain": f"--suite mgh nist --methods pop lbfgsb lbfgsb_restarts least_squares --budgets 50 200 500 --starts 5 "
+    f"{_SHIPPED}",
+    "rosenbrock": f"--suite rosenbrock --methods pop lbfgsb lbfgsb_restarts --budgets 500 --starts 20 {_SHIPPED}",
+    "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_SHIPPED}",
+    "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_SHIPPED}",
+    "budgets": f"--budgets 100 200 --methods {_FEW} {_SHIPPED}",
+    "robust": f"--suite shifted rotated noisy --starts 8 --methods {_FEW} {_SHIPPED}",
+    "scaled": f"--suite scaled --dims 5 10 --starts 8 --methods {_FEW} {_SHIPPED}",
+}
+"""What each runs, as the command line of ``benchmarks.run``; its results are in results/NAME."""
+
+
+def sweep(name: str, out: Path) -> Sweep:
+    """A study as it is run."""
+    return tyro.cli(Sweep, args=[*shlex.split(STUDIES[name]), "--out", str(out / name)])
+
+
+def shown(name: str) -> list[str]:
+    """The command of a study, as lines for a shell."""
+    line = f'make benchmark ARGS="{STUDIES[name]} --out results/{name}"'
+    return " \\\n".join(textwrap.wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)).split("\n")
+
+
+@dataclass(frozen=True)
+class Studies:
+    """Which to run, and where.
+
+    Attributes:
+        only: Names of studies; by default all.
+        out: Folder of the results, one for each study.
+        report_only: Runs nothing, and reports on what is there.
+        write: Whether the documentation's tables are written too.
+    """
+
+    only: tuple[str, ...] = tuple(STUDIES)
+    out: Path = Path("results")
+    report_only: bool = False
+    write: bool = True
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.only if name not in STUDIES]:
+            raise ValueError(f"unknown studies: {', '.join(unknown)}; choose from {', '.join(STUDIES)}")
+
+
+def main() -> None:
+    """Runs the studies of the command line."""
+    console = Console()
+    with command(console, RESUMABLE):
+        studies = tyro.cli(Studies, description=_DESCRIPTION)
+        if not studies.report_only:
+            for name in studies.only:
+                console.rule(name)
+                chosen = sweep(name, studies.out)
+                report(run(chosen, console), chosen.out, "\n".join(shown(name)), console)
+        report_again(studies.out, "python -m benchmarks.studies", console)
+        if studies.write:
+            tables.update(studies.out)
+            for path in tables.write():
+                console.print(f"Written: {path}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
