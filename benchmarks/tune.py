@@ -52,8 +52,18 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
         "visit": FloatDistribution(1.1, 2.9),
         "local_search": CategoricalDistribution((True, False)),
     },
+    "stogo": {"points": FloatDistribution(0.5, 8.0)},
+    "mlsl": {"points": IntDistribution(1, 32, log=True), "ftol": _log(1e-12, 1e-2)},
+    "tiktak": {"share": FloatDistribution(0.04, 0.6), "kept": FloatDistribution(0.1, 1.0)},
+    "scatter_search": {
+        "share": FloatDistribution(0.08, 0.6),
+        "threshold_factor": FloatDistribution(0.0, 1.0),
+        "distance_factor": FloatDistribution(0.0, 1.0),
+    },
     "nelder_mead": {"simplex_size": _log(0.02, 1.5)},
+    "bobyqa": {"radius": _log(0.02, 0.9)},
     "direct": {"eps": _log(1e-6, 1e-1), "locally_biased": CategoricalDistribution((True, False))},
+    "direct_l": {"randomized": CategoricalDistribution((True, False))},
     "cma_es": {"sigma0": _log(0.05, 1.0), "population": _log(0.5, 3.0)},
     "differential_evolution": {
         "share": FloatDistribution(0.1, 0.6),

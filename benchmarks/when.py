@@ -89,23 +89,8 @@ def pop_by_differences(evaluate: Evaluate, x0: Array, budget: int, rng: np.rando
     minimize(values_only(evaluate), x0, bounds=[(-1.0, 1.0)] * len(x0), budget=budget, rng=rng)
 
 
-def bobyqa(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
-    """Py-BOBYQA (Cartis, Fiala, Marteau and Roberts, 2019), with its restarts that look for a global minimum."""
-    import pybobyqa
-
-    box = (-np.ones(len(x0)), np.ones(len(x0)))
-    state = np.random.get_state()  # noqa: NPY002 - the library draws from the global generator
-    np.random.seed(int(rng.integers(2**31)))  # noqa: NPY002
-    try:
-        pybobyqa.solve(
-            values_only(evaluate), x0, bounds=box, maxfun=budget + 1, seek_global_minimum=True, do_logging=False
-        )
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
 def _method(name: str) -> Method:
-    rival = {"pop, differences": pop_by_differences, "bobyqa": bobyqa}.get(name) or RIVALS[name]
+    rival = {"pop, differences": pop_by_differences}.get(name) or RIVALS[name]
     return Method(name, rival, {}, {}, gradient_free=name in GRADIENT_FREE)
 
 
