@@ -166,7 +166,9 @@ def search(tuning: Tuning, name: str) -> list[Trial]:
     while len(trials) < tuning.trials:
         asked = study.ask(SPACES[name])
         settings = {keyword: _short(value) for keyword, value in asked.params.items()}
-        trials.append(Trial(settings, score(name, settings, problems, tuning.budget, tuning.seed)))
+        # Few settings repeat, and their runs would be the same.
+        known = [trial.score for trial in trials if trial.settings == settings]
+        trials.append(Trial(settings, *(known[:1] or [score(name, settings, problems, tuning.budget, tuning.seed)])))
         study.tell(asked, trials[-1].score)
     return trials
 
