@@ -106,9 +106,10 @@ def measured(method: str, problems: Iterable[Problem], budget: int) -> pd.DataFr
     return rows
 
 
-def seconds_a_step(method: str, problem: Problem, budget: int) -> float:
+def seconds_a_step(method: str | Method, problem: Problem, budget: int) -> float:
     """Processor time of a run beyond that of its evaluations, per evaluation: a busy machine does not lengthen it."""
-    chosen, x0 = _method(method), start_point(problem, 0, 0)
+    chosen = _method(method) if isinstance(method, str) else method
+    x0 = start_point(problem, 0, 0)
     evaluator, own = Evaluator(problem.objective, x0, budget), 0.0
 
     def timed(x: Array) -> tuple[float, Array]:
@@ -121,7 +122,7 @@ def seconds_a_step(method: str, problem: Problem, budget: int) -> float:
 
     began = time.process_time()
     with suppress(BudgetExhausted):
-        chosen.rival(timed, x0, budget, method_generator(chosen, problem, 0, budget, 0))
+        chosen.rival(timed, x0, budget, method_generator(chosen, problem, 0, budget, 0), **chosen.settings)
     return (time.process_time() - began - own) / evaluator.evaluations
 
 
