@@ -287,8 +287,8 @@ def side_by_side(
         columns = [f"{name}{end}" for name in MEASURES[:3] for end in ("", "_low", "_high")]
         tables[sample] = headline(comparison)[columns].assign(p_holm=holm_over_rivals(comparison, method)["p_holm"])
     table = pd.concat(tables, axis=1)
-    order = table.xs("rank", axis=1, level=1).mean(axis=1).sort_values(kind="stable").index
-    return table.loc[order]
+    ranks_of = pd.DataFrame({sample: of_sample["rank"] for sample, of_sample in tables.items()})
+    return table.loc[ranks_of.mean(axis=1).sort_values(kind="stable").index]
 
 
 def curves(comparison: Comparison) -> dict[str, pd.DataFrame]:

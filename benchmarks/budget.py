@@ -16,7 +16,14 @@ from pop_optimizer.classical import Array, BudgetExhausted, Evaluate
 from pop_optimizer.differences import differences, evaluations
 
 __all__ = [
-    *("Array", "BudgetExhausted", "Evaluate", "EvaluateResiduals", "Evaluator", "Observe", "ValuesOnly", "values_only"),
+    "Array",
+    "BudgetExhausted",
+    "Evaluate",
+    "EvaluateResiduals",
+    "Evaluator",
+    "Observe",
+    "ValuesOnly",
+    "values_only",
 ]
 
 EvaluateResiduals = Callable[[Array], tuple[Array, Array]]

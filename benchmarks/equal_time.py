@@ -167,8 +167,10 @@ def _evaluations(own: pd.Series, steps: dict[tuple[str, float], int]) -> str:
 
 def _said(rows: pd.DataFrame) -> str:
     """Who is best, in words."""
-    means = rows.groupby(["panel", "x", "method"], sort=False)["value"].mean().unstack("method")
-    best = [f"{panel}, {cost:g} ms: {row.idxmin()}" for (panel, cost), row in means.iterrows()]
+    best = []
+    for panel in dict.fromkeys(rows["panel"]):
+        means = rows[rows["panel"] == panel].groupby(["x", "method"])["value"].mean().unstack("method")
+        best += [f"{panel}, {x:g} ms: {method}" for x, method in means.idxmin(axis=1).items()]
     cost = right_from(rows)
     claim = f"from {cost:g} ms an evaluation on" if np.isfinite(cost) else "at none of these costs"
     return f"**POP has the lowest mean on both sets {claim}.** The lowest mean: {'; '.join(best)}."

@@ -10,9 +10,11 @@ has it: one number per function and method, so that many starts do not pass for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, wilcoxon
 
 from pop_envs.measures import ranks
@@ -136,13 +138,7 @@ def better_than_rivals(regrets: pd.DataFrame, method: str) -> pd.DataFrame:
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # slow to import
 
     differences = regrets[rivals].rsub(regrets[method], axis=0)
-    exact = "exact" if len(regrets) <= _FEW else "auto"
-    p = [
-        wilcoxon(differences[rival], alternative="less", zero_method="zsplit", method=exact).pvalue
-        if differences[rival].any()
-        else 1.0
-        for rival in rivals
-    ]
+    p = [_p_of_less(differences[rival].to_numpy()) for rival in rivals]
     return pd.DataFrame(
         {
             "wins": (differences < 0).sum(),
@@ -154,3 +150,11 @@ def better_than_rivals(regrets: pd.DataFrame, method: str) -> pd.DataFrame:
         },
         index=pd.Index(rivals, name="method"),
     )
+
+
+def _p_of_less(differences: NDArray[np.float64]) -> float:
+    """Wilcoxon's p of differences below zero; the same care as in ``_wilcoxon_holm``."""
+    if not differences.any():
+        return 1.0
+    method: Literal["exact", "auto"] = "exact" if len(differences) <= _FEW else "auto"
+    return float(wilcoxon(differences, alternative="less", zero_method="zsplit", method=method).pvalue)

@@ -30,8 +30,19 @@ from pop_optimizer.checkpoint import WEIGHTS
 from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
 Suite = Literal[
-    *("vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy", "mgh", "rosenbrock", "nist"),
-    *("bbob", "gkls", "zeroshot"),
+    "vlse",
+    "gp",
+    "wide",
+    "scaled",
+    "shifted",
+    "rotated",
+    "noisy",
+    "mgh",
+    "rosenbrock",
+    "nist",
+    "bbob",
+    "gkls",
+    "zeroshot",
 ]
 
 PAPER_CHECKPOINT = Path(__file__).parent / "weights" / "paper"

@@ -83,7 +83,7 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """Lowers the mean log10 regret over both priors' validation functions.
+    """Lowers the mean log10 regret over all priors' validation functions.
 
     Attributes:
         functions: Number of validation functions of each prior.
@@ -226,7 +226,7 @@ def main() -> None:
     """Tunes with the settings of the command line, and prints what it is worth."""
     console = Console()
     with command(console):
-        tuning = tyro.cli(Tuning, description="Tunes rivals on the validation functions of both priors.")
+        tuning = tyro.cli(Tuning, description="Tunes rivals on the validation functions of all priors.")
         found = tune(tuning, console)
     table = Table("method", "default", "tuned", "settings", title="mean log10 regret")
     for name, trials in found.items():

@@ -47,7 +47,12 @@ class Bbob(ValuesOnly):
         dim: One of ``DIMS``.
         instance: Number of the instance, from 1.
         observer: COCO's, which logs what ``value`` is asked for until ``close``.
+
+    Raises:
+        ValueError: If there is no such function, dimension or instance.
     """
+
+    minimum: float
 
     def __init__(self, function: int, dim: int, instance: int, observer: Any = None) -> None:
         import cocoex  # slow to import
