@@ -84,4 +84,7 @@ def _run(
             optimizer.set_local_optimizer(local)
         while True:  # ends with BudgetExhausted
             nlopt.srand(int(rng.integers(2**31)))
-            optimizer.optimize(x0)
+            try:
+                optimizer.optimize(x0)
+            except nlopt.runtime_error:  # its L-BFGS fails where slopes are infinite: another start
+                x0 = rng.uniform(-1.0, 1.0, len(x0))
