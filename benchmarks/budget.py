@@ -23,6 +23,7 @@ __all__ = [
     "Evaluator",
     "Observe",
     "ValuesOnly",
+    "finite_values",
     "values_only",
 ]
 
@@ -36,6 +37,21 @@ Observe = Callable[[float, Array], tuple[float, Array]]
 def values_only(evaluate: Evaluate) -> Callable[[Array], float]:
     """The function as methods take it that never look at a gradient."""
     return lambda x: evaluate(x)[0]
+
+
+def finite_values(evaluate: Evaluate) -> Callable[[Array], float]:
+    """As ``values_only``, for methods that know no infinity: it counts as the highest value so far, or 0 before any."""
+    highest = -np.inf
+
+    def value(x: Array) -> float:
+        nonlocal highest
+        y = evaluate(x)[0]
+        if np.isfinite(y):
+            highest = max(highest, y)
+            return y
+        return highest if np.isfinite(highest) else 0.0
+
+    return value
 
 
 class ValuesOnly(Objective):

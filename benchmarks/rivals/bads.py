@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from benchmarks.budget import Array, Evaluate, values_only
+from benchmarks.budget import Array, Evaluate, finite_values
 from benchmarks.rivals.global_generator import lent
 
 
@@ -18,12 +18,13 @@ def bads(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -
     """
     import pybads
 
-    evaluate(x0)
+    value = finite_values(evaluate)
+    value(x0)
     low, high = -np.ones(len(x0)), np.ones(len(x0))
     options = {"display": "off", "show_tips": False, "uncertainty_handling": False, "max_fun_evals": budget + 2}
     with lent(rng), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         while True:  # ends with BudgetExhausted
             seeded = {**options, "random_seed": int(rng.integers(2**31))}
-            pybads.BADS(values_only(evaluate), x0, low, high, low, high, options=seeded).optimize()
+            pybads.BADS(value, x0, low, high, low, high, options=seeded).optimize()
             x0 = rng.uniform(-1.0, 1.0, len(x0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.budget import Array, Evaluate, values_only
+from benchmarks.budget import Array, Evaluate, finite_values
 from benchmarks.rivals.global_generator import lent
 
 
@@ -15,14 +15,15 @@ def bobyqa(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator,
     """
     import pybobyqa
 
+    value = finite_values(evaluate)
     with lent(rng):
         while True:  # ends with BudgetExhausted
             pybobyqa.solve(
-                values_only(evaluate),
+                value,
                 x0,
                 bounds=(-np.ones(len(x0)), np.ones(len(x0))),
                 rhobeg=radius,
-                maxfun=budget + 2,  # more than the budget allows
+                maxfun=max(budget + 2, 2 * len(x0) + 3),  # more than the budget allows, and than its first points are
                 seek_global_minimum=True,
                 do_logging=False,
             )

@@ -25,12 +25,12 @@ CONVERGES = {"lbfgsb"}  # and then stops, with budget left
 DRAWS_LATE = {"nelder_mead": 200}  # when the first descent has converged
 
 EXACTLY, NEARLY, ROUGHLY = 1e-6, 1e-3, 0.1
-REACHES = {  # regret relative to the start's, on a quadratic, after 200 steps; EXACTLY where nothing is said
+REACHES = {  # regret relative to the start's, on a quadratic, after 100 steps; EXACTLY where nothing is said
     **dict.fromkeys(("gradient_descent", "momentum", "rmsprop", "adam", "direct", "direct_l", "cma_es"), NEARLY),
-    **dict.fromkeys(("differential_evolution", "tpe", "ngopt", "rover_descent"), NEARLY),
-    **dict.fromkeys(("random_search", "genetic_algorithm", "bayesian_optimization"), ROUGHLY),
+    **dict.fromkeys(("differential_evolution", "tpe"), NEARLY),
+    **dict.fromkeys(("random_search", "genetic_algorithm", "bayesian_optimization", "rover_descent"), ROUGHLY),
 }
-SETTINGS = {  # without which a default is too cautious for 200 steps
+SETTINGS = {  # without which a default is too cautious for 100 steps
     name: {"learning_rate": 0.1} for name in ("gradient_descent", "momentum", "rmsprop", "adam")
 }
 
@@ -114,7 +114,7 @@ def test_a_rival_reaches_the_minimum_of_a_quadratic(name):
     def function(x):
         return (curvatures * (x - minimum) ** 2).sum(-1) - 5.0, 2 * curvatures * (x - minimum)
 
-    budget = 20 if name in SLOW else 200
+    budget = 11 if name in SLOW else 100
     points, trace = trajectory(
         name, BoxObjective(function, [-1, -1], [1, 1]), [0.9, 0.8], budget, **SETTINGS.get(name, {})
     )
@@ -155,7 +155,7 @@ def test_all_rivals_do_the_same_in_this_process_in_others_and_on_ray(tmp_path):
         sweep = Sweep(
             methods=tuple(RIVALS),
             functions=("levy",),
-            budgets=(8,),
+            budgets=(6,),
             starts=2,
             slow_starts=1,
             strict=False,
