@@ -53,3 +53,14 @@ def test_a_number_is_always_the_same_function():
     assert torch.equal(one[0], two[0])
     with pytest.raises(ValueError, match="functions 0 to 99, got 2d-simple, 100"):
         GklsObjective("2d-simple", 100)
+
+
+def test_the_page_finds_a_function_by_its_name():
+    from benchmarks.page import _problem
+    from benchmarks.problems import gkls_blocks
+
+    assert gkls_blocks((2,), 70) == (
+        *("gkls-2d-simple-0..63", "gkls-2d-simple-64..69", "gkls-2d-hard-0..63", "gkls-2d-hard-64..69"),
+    )
+    problem = _problem("gkls-2d-hard-66")
+    assert (problem.name, problem.sample, problem.f_min) == ("gkls-2d-hard-66", "GKLS, 2-D hard", -1.0)
