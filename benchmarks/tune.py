@@ -81,6 +81,10 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
 """What is tuned, as keywords of the rival."""
 
 
+TUNED_ON = ("gp", "wide", "plain")
+"""The priors whose validation functions rivals are tuned on: those that POP learns on too."""
+
+
 @dataclass(frozen=True)
 class Tuning:
     """Lowers the mean log10 regret over all priors' validation functions.
@@ -155,7 +159,7 @@ def search(tuning: Tuning, name: str) -> list[Trial]:
     torch.set_num_threads(1)  # one thread a process: more would fight over the cores, and could round differently
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     problems = [
-        problem for prior in PRIORS.values() for problem in validation_problems(prior(), tuning.functions, tuning.dim)
+        problem for name in TUNED_ON for problem in validation_problems(PRIORS[name](), tuning.functions, tuning.dim)
     ]
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=tuning.seed))
     default = default_settings(name)

@@ -4,6 +4,7 @@ from pop_envs.lto.env import LearningToOptimizeEnv, LearningToOptimizeVectorEnv
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import BoxObjective, FunctionBatch, Objective, Prior
 from pop_envs.objectives.gp_prior import GPPrior, PriorFunctions, WidePrior
+from pop_envs.objectives.kernel_prior import KernelPrior
 from pop_envs.objectives.landscapes import LandscapePrior, Landscapes
 from pop_envs.objectives.learning_tasks import (
     LearningTask,
@@ -22,6 +23,7 @@ __all__ = [
     "BoxObjective",
     "FunctionBatch",
     "GPPrior",
+    "KernelPrior",
     "LTOTask",
     "LandscapePrior",
     "Landscapes",

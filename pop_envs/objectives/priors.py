@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from pop_envs.objectives.base import FunctionBatch, Prior
 from pop_envs.objectives.gp_prior import GPPrior, WidePrior
+from pop_envs.objectives.kernel_prior import KernelPrior
 from pop_envs.objectives.plain_prior import PlainPrior
 
-PRIORS: dict[str, type[Prior]] = {"gp": GPPrior, "wide": WidePrior, "plain": PlainPrior}
+PRIORS: dict[str, type[Prior]] = {"gp": GPPrior, "wide": WidePrior, "plain": PlainPrior, "kernels": KernelPrior}
 """By the names that environments, command lines and checkpoints know them by."""
 
 # Spawn keys: no integer seed, as training uses them, leads to these streams.

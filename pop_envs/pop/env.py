@@ -188,7 +188,7 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     |---------------|-----------------------------|-----------------|--------------------------------------------------|
     | `dim`         | `int`                       | `2`             | Number of coordinates; the objective's if given  |
     | `budget`      | `int`                       | `50`            | Number of steps $T$; the start is not counted    |
-    | `prior`       | `str`, `Prior`              | `"gp"`          | `"gp"` (eq. 8-10), `"wide"`, `"plain"` or own    |
+    | `prior`       | `str`, `Prior`              | `"gp"`          | `"gp"`, `"wide"`, `"plain"`, `"kernels"`, own   |
     | `objective`   | `Objective`                 | `None`          | A fixed objective, instead of the prior          |
     | `reward`      | `str`, `Reward`             | `"improvement"` | `"improvement"`, `"log_gap"` or your own         |
     | `step_rule`   | `str`, `StepRule`           | `"gradient"`    | `"gradient"`, `"signed"`, `"quasi_newton"`, own  |

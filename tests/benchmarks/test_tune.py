@@ -62,8 +62,8 @@ def test_both_priors_are_searched_on(monkeypatch):
     monkeypatch.setattr(tune, "score", lambda name, settings, problems, *_: seen.append(problems) or 0.0)
     tune.search(SMALL, "adam")
     assert len(seen) == SMALL.trials
-    assert {problem.sample for problem in seen[0]} == {type(prior()).__name__ for prior in PRIORS.values()}
-    assert len(seen[0]) == SMALL.functions * len(PRIORS)
+    assert {problem.sample for problem in seen[0]} == {PRIORS[name].__name__ for name in tune.TUNED_ON}
+    assert len(seen[0]) == SMALL.functions * len(tune.TUNED_ON)
 
 
 def test_the_search_finds_the_learning_rate_of_a_known_score(monkeypatch):

@@ -201,7 +201,7 @@ def test_a_fixed_objective_is_measured_once():
         ({"num_envs": 0}, "num_envs must be a positive integer, got 0"),
         ({"budget": 2.5}, "budget must be a positive integer, got 2.5"),
         ({"dim": True}, "dim must be a positive integer, got True"),
-        ({"prior": "gauss"}, "prior must be one of 'gp', 'wide', 'plain', got 'gauss'"),
+        ({"prior": "gauss"}, "prior must be one of 'gp', 'wide', 'plain', 'kernels', got 'gauss'"),
         ({"reward": "regret"}, "reward must be one of 'improvement', 'log_gap', got 'regret'"),
         ({"step_rule": "adam"}, "step_rule must be one of 'gradient', 'signed', 'quasi_newton', got 'adam'"),
         ({"tokens": "all"}, "tokens must be one of 'paper', 'full', 'options', got 'all'"),
