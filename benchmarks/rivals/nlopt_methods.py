@@ -66,7 +66,10 @@ def _run(
                 known[key] = relay(x)
             y, g = known[key]
             gradient[:] = g[: gradient.size]  # empty where none is asked for
-            return float(y)
+            if np.isfinite(y):
+                return float(y)
+            # Infinity keeps DIRECT busy for ever: it counts as the highest value so far.
+            return max((float(other) for other, _ in known.values() if np.isfinite(other)), default=0.0)
 
         def method(name: str) -> Any:
             made = nlopt.opt(getattr(nlopt, name), len(x0))
