@@ -57,8 +57,8 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
     "tiktak": {"share": FloatDistribution(0.04, 0.6), "kept": FloatDistribution(0.1, 1.0)},
     "scatter_search": {
         "share": FloatDistribution(0.08, 0.6),
-        "threshold_factor": FloatDistribution(0.0, 1.0),
-        "distance_factor": FloatDistribution(0.0, 1.0),
+        "threshold_factor": FloatDistribution(0.01, 1.0),
+        "distance_factor": FloatDistribution(0.01, 1.0),
     },
     "nelder_mead": {"simplex_size": _log(0.02, 1.5)},
     "bobyqa": {"radius": _log(0.02, 0.9)},
