@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -12,8 +13,19 @@ from numpy.typing import ArrayLike
 from benchmarks.plain.squares import SumOfSquares
 from pop_envs.objectives.base import Objective
 from pop_optimizer.classical import Array, BudgetExhausted, Evaluate
+from pop_optimizer.differences import differences, evaluations
 
-__all__ = ["Array", "BudgetExhausted", "Evaluate", "EvaluateResiduals", "Evaluator", "Observe", "values_only"]
+__all__ = [
+    "Array",
+    "BudgetExhausted",
+    "Evaluate",
+    "EvaluateResiduals",
+    "Evaluator",
+    "Observe",
+    "ValuesOnly",
+    "finite_values",
+    "values_only",
+]
 
 EvaluateResiduals = Callable[[Array], tuple[Array, Array]]
 """What a method for sums of squares sees: a point (dim,) -> residuals (m,) and their Jacobian (m, dim)."""
@@ -27,6 +39,33 @@ def values_only(evaluate: Evaluate) -> Callable[[Array], float]:
     return lambda x: evaluate(x)[0]
 
 
+def finite_values(evaluate: Evaluate) -> Callable[[Array], float]:
+    """As ``values_only``, for methods that know no infinity: it counts as the highest value so far, or 0 before any."""
+    highest = -np.inf
+
+    def value(x: Array) -> float:
+        nonlocal highest
+        y = evaluate(x)[0]
+        if np.isfinite(y):
+            highest = max(highest, y)
+            return y
+        return highest if np.isfinite(highest) else 0.0
+
+    return value
+
+
+class ValuesOnly(Objective):
+    """One function of which nobody knows the gradient."""
+
+    @abstractmethod
+    def value(self, u: Array) -> float:
+        """At a point (dim,) of the unit box."""
+
+    def value_and_grad(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values (batch,), and NaN for the gradients (batch, dim)."""
+        return self.values_on(x)[0], torch.full_like(x, np.nan)
+
+
 class Evaluator:
     """One function on the unit box [-1, 1]^dim, for one run of one method.
 
@@ -35,24 +74,43 @@ class Evaluator:
     that is not finite is handed out as infinity, with zeros for a gradient that is not finite, and
     never becomes the best.
 
+    Where nobody knows the gradient (``ValuesOnly``), it is a forward difference for who looks at gradients, and each
+    of the values that it takes is an evaluation, which may be the best one, too.
+
     Args:
         objective: One function (a batch of one) on the unit box.
         x0: The start (dim,), which must be the first point evaluated.
         budget: Number of steps T.
         observe: Called once per evaluation; None shows the truth. The trace holds true values in any case.
+        gradients: Whether the method looks at them.
 
     Attributes:
         evaluations: How many have been spent, at most ``budget + 1``.
         points: Where, each (dim,).
+        price: Evaluations that a point takes.
+        steps: As many as the method can make: the budget but for the price.
         seconds: Time spent inside the objective.
     """
 
-    def __init__(self, objective: Objective, x0: ArrayLike, budget: int, observe: Observe | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        x0: ArrayLike,
+        budget: int,
+        observe: Observe | None = None,
+        *,
+        gradients: bool = True,
+    ) -> None:
         if budget < 1:
             raise ValueError(f"the budget must be at least 1 step, got {budget}")
         self.evaluations = 0
         self.points: list[Array] = []
         self.seconds = 0.0
+        by_differences = gradients and isinstance(objective, ValuesOnly)
+        self.price = 1 + evaluations("2-point", objective.dim) if by_differences else 1
+        self.steps = (budget + 1) // self.price - 1
+        if self.steps < 1:
+            raise ValueError(f"a point takes {self.price} evaluations: a budget of {budget} steps is too small")
         self._objective = objective
         self._observe = observe
         self._x0 = np.array(x0, dtype=np.float64)
@@ -86,7 +144,7 @@ class Evaluator:
 
     def _spend(self, x: Array) -> tuple[Array, tuple[float, Array]]:
         """One evaluation: the point of the box, and its value and gradient as the method sees them."""
-        if self.evaluations == len(self._best):
+        if self.evaluations + self.price > len(self._best):
             raise BudgetExhausted
         x = np.array(x, dtype=np.float64)
         if x.shape != self._x0.shape:
@@ -97,18 +155,32 @@ class Evaluator:
             raise ValueError(f"all methods begin at the same start: evaluate x0 = {self._x0} first, got {x}")
 
         began = time.perf_counter()
-        y, g = self._objective.value_and_grad(torch.from_numpy(x)[None])
+        value, gradient = self._evaluated(x)
         self.seconds += time.perf_counter() - began
-
-        value, gradient = float(y[0]), g[0].numpy().copy()
-        if not np.isfinite(value):
-            value = np.inf
         if not np.isfinite(gradient).all():
             gradient = np.zeros_like(gradient)
-        self._best[self.evaluations :] = min(value, self._best[self.evaluations - 1] if self.evaluations else np.inf)
-        self.evaluations += 1
         self.points.append(x)
         return x, self._observe(value, gradient) if self._observe else (value, gradient)
+
+    def _evaluated(self, x: Array) -> tuple[float, Array]:
+        if isinstance(self._objective, ValuesOnly):
+            one = self._objective
+
+            def values_at(u: Array) -> Array:
+                return np.asarray(self._counted(one.value(u)))
+
+            value = values_at(x)
+            if self.price == 1:
+                return float(value), np.full_like(x, np.nan)
+            return float(value), differences(values_at, x, value, -np.ones_like(x), np.ones_like(x))
+        y, g = self._objective.value_and_grad(torch.from_numpy(x)[None])
+        return self._counted(float(y[0])), g[0].numpy().copy()
+
+    def _counted(self, value: float) -> float:
+        value = value if np.isfinite(value) else np.inf
+        self._best[self.evaluations :] = min(value, self._best[self.evaluations - 1] if self.evaluations else np.inf)
+        self.evaluations += 1
+        return value
 
     @property
     def trace(self) -> Array:

@@ -37,7 +37,7 @@ from pop_optimizer.checkpoint import versions, write_atomically
 
 _LIBRARIES = ("numpy", "torch", "scipy", "cma", "pymoo", "optuna", "botorch", "nevergrad", "scikit-posthocs")
 _LISTED = 16  # functions of a prior: they are hundreds, and alike
-_PRIOR_FUNCTION = re.compile(r"(?P<functions>\w+-\d+d)-(?P<number>\d+)")
+_PRIOR_FUNCTION = re.compile(r"(?P<functions>\w+-\d+d(-\w+)?)-(?P<number>\d+)")
 _SIDE, _DPI, _QUALITY = 3.2, 100, 55  # inches and compression of a landscape
 _STEPS = 1000  # of a coordinate in a landscape
 _HIGHEST = 2.0  # log10 regret where a value is infinite

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks import vlse
 from benchmarks.budget import Array
+from benchmarks.others import bbob, gkls, zeroshot
 from benchmarks.plain import mgh, nist, rosenbrock
 from benchmarks.plain.squares import Fit, SumOfSquares
 from benchmarks.variants import Noise, rotated, shifted
@@ -35,7 +37,10 @@ PLAIN = (MGH, ROSENBROCK, NIST)
 OWN_STARTS = (MGH, NIST)
 """Samples of problems with published starts."""
 
-KNOWN_MINIMA = (VLSE, *PLAIN)
+BBOB, GKLS, ZEROSHOT = "BBOB", "GKLS", "ZeroShotOpt"
+"""What the names of the samples of other people's problems begin with, "BBOB, 2-D" the first."""
+
+KNOWN_MINIMA = (VLSE, *PLAIN, BBOB, GKLS, ZEROSHOT)
 """What the names of samples begin with whose minima are known, rather than referred to."""
 
 CHAIN = "chained_rosenbrock"
@@ -51,6 +56,9 @@ _SCALED_BLOCK = re.compile(r"(?P<function>\w+)-(?P<dim>[1-9]\d*)d")
 _VARIANT_BLOCK = re.compile(rf"(?P<function>\w+)~(?P<variant>{'|'.join(VARIANTS)})")
 _CHAIN_BLOCK = re.compile(rf"{CHAIN}-(?P<dim>[1-9]\d*)d")
 _PRIOR_BLOCK = re.compile(r"(?P<prior>\w+)-(?P<dim>\d+)d-(?P<first>\d+)\.\.(?P<last>\d+)")
+_BBOB_BLOCK = re.compile(r"bbob-f(?P<function>[1-9]\d?)-(?P<dim>\d+)d")
+_GKLS_BLOCK = re.compile(r"gkls-(?P<name>\dd-\w+)-(?P<first>\d+)\.\.(?P<last>\d+)")
+_ZEROSHOT_BLOCK = re.compile(r"zeroshot-(?P<function>\w+)-(?P<dim>\d+)d")
 _PROBES = 4096  # far more than rewards need: a poor reference would flatter whoever stops early
 
 
@@ -69,6 +77,7 @@ class Problem:
         f_min: Its global minimum on the box; of a prior's function only a reference, which methods can undercut.
         noise: What methods see it through; they are judged by its true values.
         own_starts: The starts (k, dim) in the unit box that it comes with; None draws starts uniformly.
+        instances: Makes the one that a start is for, where a problem stands for several; see ``instance``.
     """
 
     name: str
@@ -78,6 +87,7 @@ class Problem:
     f_min: float
     noise: Noise | None = None
     own_starts: Array | None = None
+    instances: Callable[[int], Problem] | None = None
 
     @property
     def dim(self) -> int:
@@ -93,6 +103,10 @@ class Problem:
     def sum_of_squares(self) -> SumOfSquares | None:
         """The function with its residuals, where they are known."""
         return self.objective if isinstance(self.objective, SumOfSquares) else None
+
+    def instance(self, start: int) -> Problem:
+        """The problem that a start is for."""
+        return self if self.instances is None else self.instances(start)
 
     def num_runs(self, starts: int) -> int:
         """How many runs a method has: one a start, or as many from each start that the problem comes with."""
@@ -162,6 +176,68 @@ def validation_problems(prior: Prior, count: int, dim: int) -> tuple[Problem, ..
     return _prior_problems(functions, reference_minimum(functions), name, range(count), name)
 
 
+@lru_cache(maxsize=64)
+def _bbob_instance(function: int, dim: int, instance: int) -> Problem:
+    return bbob_problem(function, dim, instance)
+
+
+def bbob_problem(function: int, dim: int, instance: int = 1, observer: Any = None) -> Problem:
+    """COCO's function of that number, in one instance, which its observer may log.
+
+    Raises:
+        ValueError: If there is no such function, dimension or instance.
+    """
+    objective = bbob.Bbob(function, dim, instance, observer)
+    name, sample = f"bbob-f{function}-{dim}d", f"{BBOB}, {dim}-D"
+    return Problem(name, bbob.group(function), sample, objective, objective.minimum)
+
+
+def _bbob_function(function: int, dim: int) -> Problem:
+    """All its instances: the starts go through them."""
+    return replace(
+        _bbob_instance(function, dim, 1),
+        instances=lambda start: _bbob_instance(function, dim, start % bbob.INSTANCES + 1),
+    )
+
+
+def _gkls_problem(name: str, number: int) -> Problem:
+    objective = gkls.GklsObjective(name, number)
+    kind = f"{name[0]}-D {name[3:]}"
+    return Problem(f"gkls-{name}-{number}", kind, f"{GKLS}, {kind}", objective, gkls.MINIMUM)
+
+
+def _zeroshot_problem(function: str, dim: int) -> Problem:
+    if function not in zeroshot.functions(dim):
+        raise ValueError(f"{function} is not among the functions in {dim}-D: {', '.join(zeroshot.functions(dim))}")
+    name, sample = f"zeroshot-{function}-{dim}d", f"{ZEROSHOT}, {dim}-D"
+    if function == "cosine_8":
+        objective = zeroshot.cosine_8()
+        return Problem(name, "many local minima", sample, objective, float(objective.minimum or 0.0))
+    record = vlse.problem(function, dim)
+    return Problem(name, record.group, sample, record.objective(), record.f_min)
+
+
+def bbob_blocks(dims: Sequence[int]) -> tuple[str, ...]:
+    """Names of the blocks of COCO's functions, "bbob-f1-2d" the first."""
+    return tuple(f"bbob-f{function}-{dim}d" for dim in dims if dim in bbob.DIMS for function in bbob.FUNCTIONS)
+
+
+def is_values_only(block: str) -> bool:
+    """Whether nobody knows the gradients of its functions, so that methods which look at them pay for differences."""
+    return _BBOB_BLOCK.fullmatch(block) is not None
+
+
+def gkls_blocks(dims: Sequence[int], count: int) -> tuple[str, ...]:
+    """Names of the blocks of the first ``count`` functions of the GKLS classes, "gkls-2d-simple-0..63" the first."""
+    names = [name for name, (dim, *_) in gkls.CLASSES.items() if dim in dims]
+    return tuple(f"gkls-{name}-{rows}" for name in names for rows in _rows(min(count, gkls.COUNT)))
+
+
+def zeroshot_blocks(dims: Sequence[int]) -> tuple[str, ...]:
+    """Names of the blocks of ZeroShotOpt's functions, "zeroshot-ackley-2d" the first."""
+    return tuple(f"zeroshot-{function}-{dim}d" for dim in dims for function in zeroshot.functions(dim))
+
+
 def scaled_blocks(functions: Sequence[str], dim: int) -> tuple[str, ...]:
     """Names of the blocks of those VLSE functions that scale and have the dimension, "ackley-5d" one of them."""
     dims = {name: FUNCTIONS[name].dims for name in functions}
@@ -192,8 +268,11 @@ def chain_blocks(dims: Sequence[int]) -> tuple[str, ...]:
 
 def prior_blocks(prior: str, dim: int, count: int) -> tuple[str, ...]:
     """Names of the blocks that the first ``count`` unseen functions of a prior are run in, "gp-8d-0..63" the first."""
-    firsts = range(0, count, _BLOCK_SIZE)
-    return tuple(f"{prior}-{dim}d-{first}..{min(first + _BLOCK_SIZE, count) - 1}" for first in firsts)
+    return tuple(f"{prior}-{dim}d-{rows}" for rows in _rows(count))
+
+
+def _rows(count: int) -> list[str]:
+    return [f"{first}..{min(first + _BLOCK_SIZE, count) - 1}" for first in range(0, count, _BLOCK_SIZE)]
 
 
 @lru_cache(maxsize=8)
@@ -217,9 +296,17 @@ def block_problems(block: str) -> tuple[Problem, ...]:
         return (_chain_problem(int(parsed["dim"])),)
     if (parsed := _PRIOR_BLOCK.fullmatch(block)) and parsed["prior"] in PRIORS:
         return _unseen_problems(parsed["prior"], *(int(parsed[name]) for name in ("dim", "first", "last")))
+    if parsed := _BBOB_BLOCK.fullmatch(block):
+        return (_bbob_function(int(parsed["function"]), int(parsed["dim"])),)
+    if (parsed := _GKLS_BLOCK.fullmatch(block)) and parsed["name"] in gkls.CLASSES:
+        numbers = range(int(parsed["first"]), int(parsed["last"]) + 1)
+        return tuple(_gkls_problem(parsed["name"], number) for number in numbers)
+    if parsed := _ZEROSHOT_BLOCK.fullmatch(block):
+        return (_zeroshot_problem(parsed["function"], int(parsed["dim"])),)
     raise ValueError(
         "a block must be a VLSE function, one in another dimension like 'ackley-5d', a variant like 'ackley~shifted' "
         "a plain problem like 'mgh-bard', 'nist-misra1a' or 'chained_rosenbrock-10d', "
+        "one of other people's like 'bbob-f1-2d', 'gkls-2d-simple-0..63' or 'zeroshot-ackley-2d', "
         f"or unseen functions like {prior_blocks('gp', 8, 64)[0]!r}, got {block!r}"
     )
 

@@ -34,10 +34,10 @@ from benchmarks import analysis, page
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.isolation import ProcessDied, in_words, run_isolated
 from benchmarks.jobs import RESUMABLE, demand_same_settings, run_jobs
-from benchmarks.problems import Problem, block_problems
+from benchmarks.problems import Problem, block_problems, is_values_only
 from benchmarks.report import report
 from benchmarks.rivals import Plugin
-from benchmarks.sweep import Method, Sweep, blocks, methods
+from benchmarks.sweep import Method, Sweep, blocks, budgets, methods
 from pop_envs.objectives.priors import PRIORS
 
 _DESCRIPTION = "Runs every method on every function from the same starts, and judges them by the best value found."
@@ -104,19 +104,22 @@ def run_once(
         time_limit: Seconds after which it has failed.
         error: Why it has failed already, without being run.
     """
+    problem = problem.instance(start)
     x0 = start_point(problem, start, seed)
-    y0 = Evaluator(problem.objective, x0, budget)(x0)[0]
     steps = 2 * budget + 1 if doubled else budget
     # The same noise for every method: draw k belongs to evaluation k.
     noise_rng = _generator(seed, "noise", problem.name, start)
     observe = problem.noise.observer(noise_rng) if problem.noise else None
-    evaluator = Evaluator(problem.objective, x0, steps, observe)
+    evaluator = Evaluator(problem.objective, x0, steps, observe, gradients=not method.gradient_free)
     began = time.perf_counter()
     if not error:
-        error = _call(method, evaluator, x0, steps, method_generator(method, problem, start, budget, seed), time_limit)
+        rng = method_generator(method, problem, start, budget, seed)
+        error = _call(method, evaluator, x0, evaluator.steps, rng, time_limit)
     seconds = time.perf_counter() - began - evaluator.seconds
     if not error and evaluator.evaluations == 0:
         error = "it evaluated nothing"
+    elsewhere = Evaluator(problem.objective, x0, budget, gradients=False)
+    y0 = float(evaluator.trace[0]) if evaluator.evaluations else elsewhere(x0)[0]
     trace = np.full(steps + 1, y0) if error else evaluator.trace
     return {
         "method": method.name,
@@ -206,7 +209,8 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     order = blocks(sweep)
     chunks = [
         chunk
-        for method, block, budget in itertools.product(chosen, order, sweep.budgets)
+        for method, block in itertools.product(chosen, order)
+        for budget in budgets(sweep, block)
         for chunk in _chunks(sweep, method, block, budget)
     ]
     # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
@@ -231,7 +235,9 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
 
 def _chunks(sweep: Sweep, method: Method, block: str, budget: int) -> Iterator[Chunk]:
     starts = min(sweep.starts, sweep.slow_starts) if method.slow else sweep.starts
-    for doubled in (False, True) if sweep.strict and method.gradient_free and not method.slow else (False,):
+    # Where nobody knows gradients, who looks at them pays for them: that is strict already.
+    twice = sweep.strict and method.gradient_free and not method.slow and not is_values_only(block)
+    for doubled in (False, True) if twice else (False,):
         name = f"{method.name}-{block}-{budget}{'-doubled' if doubled else ''}.parquet"
         part = sweep.out / "parts" / name
         yield Chunk(method, block, budget, doubled, starts, sweep.seed, sweep.time_limit, part)

@@ -1,5 +1,8 @@
 """Which methods differ by more than chance: Friedman's test, then Wilcoxon's on all pairs with Holm's correction.
 
+Whether one method of interest is better is another question, with a test for each rival alone and no more to correct
+for: ``better_than_rivals``.
+
 The functions are the sample, as Demšar (2006), "Statistical comparisons of classifiers over multiple data sets",
 has it: one number per function and method, so that many starts do not pass for many functions.
 """
@@ -7,10 +10,12 @@ has it: one number per function and method, so that many starts do not pass for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare
+from numpy.typing import NDArray
+from scipy.stats import friedmanchisquare, wilcoxon
 
 from pop_envs.measures import ranks
 
@@ -108,3 +113,48 @@ def _wilcoxon_holm(regrets: pd.DataFrame) -> pd.DataFrame:
     return scikit_posthocs.posthoc_wilcoxon(
         long, "regret", "method", method=method, zero_method="zsplit", p_adjust="holm"
     )
+
+
+def better_than_rivals(regrets: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Whether one method is better than each of the others: Wilcoxon's one-sided test, with Holm's correction.
+
+    Args:
+        regrets: A number for each function (row) and method (column), lower is better.
+        method: The one of interest.
+
+    Returns:
+        One row per rival, in the order of the columns: ``wins``, ``ties`` and ``losses`` of the method over functions,
+        ``difference``, its mean less the rival's, ``p`` of the test and ``p_holm`` after the correction.
+
+    Raises:
+        ValueError: If the method or a number is missing, or there is no rival.
+    """
+    rivals = [name for name in regrets.columns if name != method]
+    if method not in regrets.columns or not rivals or regrets.empty or regrets.isna().to_numpy().any():
+        raise ValueError(
+            f"{method} and its rivals need a number on every function, got {len(regrets)} functions of "
+            f"{', '.join(map(str, regrets.columns)) or 'no method'}, {int(regrets.isna().to_numpy().sum())} missing"
+        )
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # slow to import
+
+    differences = regrets[rivals].rsub(regrets[method], axis=0)
+    p = [_p_of_less(differences[rival].to_numpy()) for rival in rivals]
+    return pd.DataFrame(
+        {
+            "wins": (differences < 0).sum(),
+            "ties": (differences == 0).sum(),
+            "losses": (differences > 0).sum(),
+            "difference": differences.mean(),
+            "p": p,
+            "p_holm": multipletests(p, method="holm")[1],
+        },
+        index=pd.Index(rivals, name="method"),
+    )
+
+
+def _p_of_less(differences: NDArray[np.float64]) -> float:
+    """Wilcoxon's p of differences below zero; the same care as in ``_wilcoxon_holm``."""
+    if not differences.any():
+        return 1.0
+    method: Literal["exact", "auto"] = "exact" if len(differences) <= _FEW else "auto"
+    return float(wilcoxon(differences, alternative="less", zero_method="zsplit", method=method).pvalue)

@@ -15,19 +15,37 @@ from benchmarks.jobs import Engine
 from benchmarks.plain import rosenbrock
 from benchmarks.problems import (
     VARIANTS,
+    bbob_blocks,
+    block_problems,
     chain_blocks,
+    gkls_blocks,
     mgh_blocks,
     nist_blocks,
     prior_blocks,
     scaled_blocks,
     variant_blocks,
+    zeroshot_blocks,
 )
 from benchmarks.rivals import GRADIENT_FREE, LEAST_SQUARES, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 from benchmarks.rivals.velo import load_weights, velo
 from pop_optimizer.checkpoint import WEIGHTS
 from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
 
-Suite = Literal["vlse", "gp", "wide", "scaled", "shifted", "rotated", "noisy", "mgh", "rosenbrock", "nist"]
+Suite = Literal[
+    "vlse",
+    "gp",
+    "wide",
+    "scaled",
+    "shifted",
+    "rotated",
+    "noisy",
+    "mgh",
+    "rosenbrock",
+    "nist",
+    "bbob",
+    "gkls",
+    "zeroshot",
+]
 
 PAPER_CHECKPOINT = Path(__file__).parent / "weights" / "paper"
 """Of the preset "paper", trained on as many functions as the policy that ships."""
@@ -52,15 +70,19 @@ class Sweep:
         plugin: Files with methods of your own, which join the above, named there or not.
         suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
             "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors; "mgh", "rosenbrock"
-            and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's 27 fits.
+            and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's 27 fits;
+            "bbob" are COCO's 24 functions, of which only values are known, "gkls" the classes of that name, and
+            "zeroshot" the 20 functions of ZeroShotOpt's paper.
         functions: VLSE functions to run on. "scaled" leaves out those without the dimension, "rotated" those in 1-D.
-        dims: Dimensions of the priors' and of scaled functions.
+        dims: Dimensions of the priors' and of scaled functions, and of those of "bbob", "gkls" and "zeroshot".
         rosenbrock_dims: Dimensions of the suite "rosenbrock".
-        count: Number of functions of each prior in each dimension.
+        count: Number of functions of each prior in each dimension, and of each class of "gkls", which has 100.
         starts: Number of starts per function, uniform in the box and the same for all methods. "mgh" and "nist" have
             starts of their own, one and two a problem, and so many runs from each, which differ in their seeds.
+            Those of "bbob" are each on an instance of their own.
         slow_starts: How many of them slow methods run from.
         budgets: Numbers of steps T; a run has T + 1 evaluations of value and gradient.
+        per_dim: Whether these are for each coordinate of a function.
         strict: Whether gradient-free methods, but for slow ones, also run with twice the evaluations.
         quick: Minutes for hours: at most four starts and 32 functions of each prior, and no slow methods. Without a
             folder of its own in "out", what it finds is in results/vlse-quick.
@@ -86,6 +108,7 @@ class Sweep:
     starts: int = 32
     slow_starts: int = 2
     budgets: tuple[int, ...] = (50,)
+    per_dim: bool = False
     strict: bool = True
     quick: bool = False
     time_limit: float = 600.0
@@ -175,6 +198,12 @@ def blocks(sweep: Sweep) -> list[str]:
             found = list(chain_blocks(sweep.rosenbrock_dims))
         elif suite == "nist":
             found = list(nist_blocks())
+        elif suite == "bbob":
+            found = list(bbob_blocks(sweep.dims))
+        elif suite == "gkls":
+            found = list(gkls_blocks(sweep.dims, sweep.count))
+        elif suite == "zeroshot":
+            found = list(zeroshot_blocks(sweep.dims))
         elif suite in VARIANTS:
             found = list(variant_blocks(sweep.functions, suite))
         else:
@@ -186,6 +215,12 @@ def blocks(sweep: Sweep) -> list[str]:
             )
         named += found
     return named
+
+
+def budgets(sweep: Sweep, block: str) -> tuple[int, ...]:
+    """The budgets on a block of problems."""
+    dim = block_problems(block)[0].dim if sweep.per_dim else 1
+    return tuple(budget * dim for budget in sweep.budgets)
 
 
 def methods(sweep: Sweep) -> list[Method]:

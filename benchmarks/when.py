@@ -89,23 +89,8 @@ def pop_by_differences(evaluate: Evaluate, x0: Array, budget: int, rng: np.rando
     minimize(values_only(evaluate), x0, bounds=[(-1.0, 1.0)] * len(x0), budget=budget, rng=rng)
 
 
-def bobyqa(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
-    """Py-BOBYQA (Cartis, Fiala, Marteau and Roberts, 2019), with its restarts that look for a global minimum."""
-    import pybobyqa
-
-    box = (-np.ones(len(x0)), np.ones(len(x0)))
-    state = np.random.get_state()  # noqa: NPY002 - the library draws from the global generator
-    np.random.seed(int(rng.integers(2**31)))  # noqa: NPY002
-    try:
-        pybobyqa.solve(
-            values_only(evaluate), x0, bounds=box, maxfun=budget + 1, seek_global_minimum=True, do_logging=False
-        )
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
 def _method(name: str) -> Method:
-    rival = {"pop, differences": pop_by_differences, "bobyqa": bobyqa}.get(name) or RIVALS[name]
+    rival = {"pop, differences": pop_by_differences}.get(name) or RIVALS[name]
     return Method(name, rival, {}, {}, gradient_free=name in GRADIENT_FREE)
 
 
@@ -121,9 +106,10 @@ def measured(method: str, problems: Iterable[Problem], budget: int) -> pd.DataFr
     return rows
 
 
-def seconds_a_step(method: str, problem: Problem, budget: int) -> float:
+def seconds_a_step(method: str | Method, problem: Problem, budget: int) -> float:
     """Processor time of a run beyond that of its evaluations, per evaluation: a busy machine does not lengthen it."""
-    chosen, x0 = _method(method), start_point(problem, 0, 0)
+    chosen = _method(method) if isinstance(method, str) else method
+    x0 = start_point(problem, 0, 0)
     evaluator, own = Evaluator(problem.objective, x0, budget), 0.0
 
     def timed(x: Array) -> tuple[float, Array]:
@@ -136,7 +122,7 @@ def seconds_a_step(method: str, problem: Problem, budget: int) -> float:
 
     began = time.process_time()
     with suppress(BudgetExhausted):
-        chosen.rival(timed, x0, budget, method_generator(chosen, problem, 0, budget, 0))
+        chosen.rival(timed, x0, budget, method_generator(chosen, problem, 0, budget, 0), **chosen.settings)
     return (time.process_time() - began - own) / evaluator.evaluations
 
 

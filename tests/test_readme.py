@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.rivals import RIVALS
 from benchmarks.run import run
 from benchmarks.sweep import Sweep
 
@@ -35,6 +36,10 @@ def test_the_rival_of_ones_own_is_short_and_runs(tmp_path):
     regret = run(sweep).groupby(["doubled", "method"])["log10_regret"].mean()
     assert regret[False, "one_plus_one"] < regret[False, "random_search"] - 0.5
     assert regret[True, "one_plus_one"] < regret[False, "one_plus_one"]
+
+
+def test_the_number_of_rivals_is_said():
+    assert f" {len(set(RIVALS) - {'pop'})} rivals " in README
 
 
 def test_make_targets_exist():

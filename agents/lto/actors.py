@@ -60,12 +60,23 @@ class StepAndValue(nn.Module):
 
 
 class StepActorCritic(ActorCriticPolicy):
-    """PPO's and TRPO's policy, whose mean is a step network."""
+    """PPO's and TRPO's policy, whose mean is a step network.
+
+    Args:
+        args: See ``ActorCriticPolicy``.
+        relative: Whether the network sees ratios, see ``StepNetwork``.
+        kwargs: See ``ActorCriticPolicy``.
+    """
+
+    def __init__(self, *args: Any, relative: bool = False, **kwargs: Any) -> None:
+        self._relative = relative
+        super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
         (dim,) = self.action_space.shape  # type: ignore[misc]
         history = self.features_dim // (1 + dim)
-        self.mlp_extractor = StepAndValue(StepNetwork(history, dim), self.features_dim, dim)  # type: ignore[assignment]
+        network = StepNetwork(history, dim, relative=self._relative)
+        self.mlp_extractor = StepAndValue(network, self.features_dim, dim)  # type: ignore[assignment]
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.ortho_init = False
@@ -83,10 +94,10 @@ class StepActorCritic(ActorCriticPolicy):
 class SquashedStepActor(Actor):
     """SAC's actor, whose mean is a step network before tanh; its deviations have a network of their own."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, relative: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         (dim,) = self.action_space.shape
-        self.network = StepNetwork(self.features_dim // (1 + dim), dim)
+        self.network = StepNetwork(self.features_dim // (1 + dim), dim, relative=relative)
         self.mu = nn.Identity()
         assert isinstance(self.log_std, nn.Linear)
         nn.init.constant_(self.log_std.bias, self.log_std_init)
@@ -99,15 +110,24 @@ class SquashedStepActor(Actor):
 
 
 class SACStepPolicy(SACPolicy):
-    """SAC's policy with a ``SquashedStepActor``."""
+    """SAC's policy with a ``SquashedStepActor``.
+
+    Args:
+        args: See ``SACPolicy``.
+        relative: Whether the actor's network sees ratios, see ``StepNetwork``.
+        kwargs: See ``SACPolicy``.
+    """
 
     actor: SquashedStepActor
 
+    def __init__(self, *args: Any, relative: bool = False, **kwargs: Any) -> None:
+        self._relative = relative
+        super().__init__(*args, **kwargs)
+
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """See ``SACPolicy``."""
-        return SquashedStepActor(**self._update_features_extractor(self.actor_kwargs, features_extractor)).to(
-            self.device
-        )
+        kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return SquashedStepActor(**kwargs, relative=self._relative).to(self.device)
 
     @property
     def actor_network(self) -> StepNetwork:
@@ -119,8 +139,8 @@ def exported(policy: StepActorCritic | SACStepPolicy) -> StepNetwork:
     """A step network of its own that acts as the policy's mode does."""
     inner = policy.actor_network
     squash = isinstance(policy, SACStepPolicy)
-    history, dim = inner.hidden.in_features // (1 + inner.output.out_features), inner.output.out_features
-    network = StepNetwork(history, dim, inner.hidden.out_features, squash)
+    shape: dict[str, Any] = inner.shape | {"squash": squash}
+    network = StepNetwork(**shape)
     network.load_state_dict(inner.state_dict())
     extractor = policy.actor.features_extractor if isinstance(policy, SACStepPolicy) else policy.features_extractor
     assert isinstance(extractor, ScaledFeatures)
@@ -144,12 +164,16 @@ def momentum_runs(task: LTOTask, functions: Losses, x0: Tensor) -> tuple[Tensor,
 
 
 def clone(network: StepNetwork, observations: Tensor, actions: Tensor, epochs: int = 150) -> float:
-    """Fits a network to actions (count, dim) by least squares; returns the loss of the last pass."""
+    """Fits a network to actions (count, dim) by least squares; returns the loss of the last pass.
+
+    What a relative network misses is seen relative to the actions' size.
+    """
+    size = (actions.square().mean(-1, keepdim=True) + 1e-6).sqrt() if network.relative else torch.ones(len(actions), 1)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     for _ in range(epochs):
         losses = []
         for chosen in torch.randperm(len(observations)).split(128):
-            loss = (network(observations[chosen]) - actions[chosen]).square().mean()
+            loss = ((network(observations[chosen]) - actions[chosen]) / size[chosen]).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

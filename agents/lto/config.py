@@ -30,7 +30,7 @@ class LTOConfig:
     seed: int = 0
     """What starts, the network's first weights and the actions are drawn by."""
     minutes: float = 15.0
-    """Wall time after which training ends; the learning rate falls with it."""
+    """Minutes of the processor's time after which training ends; the learning rate falls with them."""
     out: Path = Path("runs")
     """Folder of runs: everything goes to <out>/lto-<task>-<algorithm>-<seed>."""
     resume: bool = False
@@ -38,7 +38,7 @@ class LTOConfig:
     threads: int = 1
     """PyTorch's threads."""
     validate_every: float = 0.5
-    """Minutes between validations and saves."""
+    """Minutes, of the processor's time too, between validations and saves."""
 
     task: Annotated[LTOTask, tyro.conf.arg(name="")] = _TASK
     """What is trained on."""
@@ -46,8 +46,14 @@ class LTOConfig:
     """Whether the features of datasets are turned at random for each run: as much as many more functions."""
     hidden: int = 50
     """Hidden units of the network."""
-    learning_rate: float = 1e-3
+    relative: bool = True
+    """Whether it sees gradients and changes, and steps, in units of the newest gradients' size."""
+    learning_rate: float = 3e-3
     """Peak of Adam's learning rate: a warm-up, then a cosine to a twentieth."""
+    gap: float | None = None
+    """Guided policy search and unrolled: values this far above a run's lowest weigh half as much; None: all alike."""
+    log_std: float = -3.0
+    """SB3's algorithms: logarithm of the first standard deviation of actions, in their unit."""
 
     functions: int = 40
     """Guided policy search: functions of an iteration, drawn from those to train on."""
@@ -57,13 +63,17 @@ class LTOConfig:
     """What its targets stay close to: the network made linear, or the targets before."""
     momentum: Literal["each", "shared"] = "shared"
     """Whether the momentum that it begins with is the best for each function, or one for all."""
+    memory: int | None = 8
+    """How many of the last evaluations targets see; None: the whole history."""
+    discount: float = 1.0
+    """What a later step counts less for targets; below 1, errors of their models do not multiply without bound."""
     divergence: float = 1.0
     """Bound on the divergence from the reference, in nats for a step and coordinate."""
     multiplier: Literal["each", "shared"] = "shared"
     """Whether the bound holds for each function, or for their mean by one multiplier."""
-    noise: float = 0.1
+    noise: float = 0.3
     """Deviation of the actions that it plays, relative to their size."""
-    noise_floor: float = 1e-3
+    noise_floor: float = 3e-4
     """The least of it, in units of actions."""
     first_epochs: int = 60
     """Passes over the samples of momentum."""
@@ -71,6 +81,8 @@ class LTOConfig:
     """Passes over the samples of an iteration."""
     batch: int = 1024
     """Samples of a minibatch."""
+    averaging: float = 0.9
+    """Weight that the network's average, which is what is saved, keeps at each iteration."""
     components: int = 10
     """Gaussians of the prior on dynamics."""
     prior_strength: float = 5.0
@@ -81,6 +93,10 @@ class LTOConfig:
             positive_int(name, getattr(self, name))
         for name in ("minutes", "validate_every", "learning_rate", "divergence", "noise", "noise_floor"):
             positive(name, getattr(self, name))
+        if self.memory is not None:
+            positive_int("memory", self.memory)
+        if self.gap is not None:
+            positive("gap", self.gap)
 
     def settings(self) -> dict[str, Any]:
         """All settings by the names that the command line gives them, the task's among them."""
@@ -99,8 +115,13 @@ class LTOConfig:
 
 
 _BASE = LTOConfig()
-# A network's states are three times as long, and cost nine times as much: fewer functions an iteration.
-_FUNCTIONS = {"network": 12}
+_CHANGES: dict[str, dict[str, Any]] = {
+    # What is left to gain late in a run is little, and is what the rivals have gained by then.
+    "logistic": {"gap": 0.01},
+    "logistic_2d": {"gap": 0.01},
+    # Its states are three times as long, and cost nine times as much; a step's samples say less of its curvature.
+    "network": {"functions": 16, "prior_strength": 50.0, "discount": 0.9},
+}
 PRESETS = {
     name: (
         f"Losses of the task {name}.",
@@ -108,7 +129,7 @@ PRESETS = {
             _BASE,
             preset=name,
             task=replace(_BASE.task, task=name),
-            functions=_FUNCTIONS.get(name, _BASE.functions),
+            **_CHANGES.get(name, {}),
         ),
     )
     for name in TASKS

@@ -32,7 +32,7 @@ class MixturePrior:
         self.strength, self.samples = strength, samples
         self._rng = np.random.default_rng(seed)
         self._mixture = GaussianMixture(
-            components, reg_covar=1e-7, max_iter=5, warm_start=True, random_state=seed, init_params="k-means++"
+            components, reg_covar=1e-9, max_iter=5, warm_start=True, random_state=seed, init_params="k-means++"
         )
 
     def fit(self, transitions: Tensor) -> None:

@@ -21,6 +21,7 @@ from pop_envs.checks import one_of
 Reference = Literal["policy", "target"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
+_TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
 _DIFFERENCE = 1e-3  # of parameters, for curvatures: kinks of ReLU networks are averaged over it
 
 
@@ -62,6 +63,12 @@ class GuidedPolicySearch(GroupedAlgorithm):
         reference: What targets stay close to: the targets before, whose runs are then those played, as in section
             3.3; or the network, made linear along its own runs (mirror descent guided policy search, Montgomery and
             Levine, 2016).
+        gap: Targets lower the logarithm of how far values, and this much, are above the run's lowest; if it is
+            None, the values themselves, as in section 4. By values alone, what is left to gain late in a run is too
+            little to be learned.
+        memory: How many of the last evaluations targets see, at most the history. What the network sees of older ones
+            counts as fixed. A sweep over the steps costs its square.
+        discount: Of later costs in the targets' eyes, where errors of the models would grow beyond all bounds.
         divergence: Bound on it, in nats for a step and coordinate.
         multiplier: Whether it bounds each function's divergence, as in section 3.3, or their mean by one multiplier.
         momentum: Whether its setting is the best for each function, as in section 5, or one for all.
@@ -72,6 +79,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         first_learning_rate: Of the fit to momentum, whatever the schedule.
         batch_size: Samples in a minibatch.
         max_grad_norm: Bound on a minibatch's gradient.
+        averaging: Weight that the average of the network over iterations, which is what ``predict`` runs, keeps at
+            each.
         components: Gaussians of the models' prior.
         prior_strength: Its weight, in samples.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
@@ -84,6 +93,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
         learning_rate: float = 1e-3,
         *,
         reference: Reference = "policy",
+        gap: float | None = None,
+        memory: int | None = None,
+        discount: float = 1.0,
         divergence: float = 0.5,
         multiplier: Literal["each", "shared"] = "each",
         momentum: Literal["each", "shared"] = "each",
@@ -94,6 +106,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         first_learning_rate: float = 1e-3,
         batch_size: int = 1024,
         max_grad_norm: float = 10.0,
+        averaging: float = 0.9,
         components: int = 10,
         prior_strength: float = 5.0,
         _init_setup_model: bool = True,
@@ -102,11 +115,12 @@ class GuidedPolicySearch(GroupedAlgorithm):
         super().__init__(policy, env, learning_rate, **kwargs)
         one_of("reference", reference, ("policy", "target"))
         self.reference, self.divergence = reference, divergence
+        self.gap, self.memory, self.discount = gap, memory, discount
         self.multiplier = one_of("multiplier", multiplier, ("each", "shared"))
         self.momentum = one_of("momentum", momentum, ("each", "shared"))
         self.noise, self.noise_floor = noise, noise_floor
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm, self.averaging = max_grad_norm, averaging
         self.first_learning_rate = first_learning_rate
         self.components, self.prior_strength = components, prior_strength
         self.iteration = 0
@@ -149,24 +163,29 @@ class GuidedPolicySearch(GroupedAlgorithm):
 
     def train(self, rollouts: Rollouts) -> None:
         """One iteration's targets and fit."""
-        states = rollouts.states(self._history)
+        states = rollouts.states(self._memory)
         self._update_learning_rate(self.policy.optimizer)
         if self.iteration == 0:
             for group in self.policy.optimizer.param_groups:
                 group["lr"] = self.first_learning_rate
             self.policy.network.scale.copy_(input_scale(rollouts.observations.flatten(0, 2), self._history))
             targets, epochs = self._played, self.first_epochs
+            wanted = targets.mean(states)
         else:
-            targets, epochs = self._improve(rollouts, states), self.epochs
+            reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
+            assert reference is not None
+            targets, epochs = self._improve(rollouts, states, reference), self.epochs
+            wanted = targets.mean(states)
+            if self.reference == "policy":
+                wanted = self._near(rollouts, wanted - reference.mean(states))
         if self.reference == "target":
             self.targets = targets
-        wanted, precision = targets.mean(states), torch.linalg.inv(targets.covariance)
-        if self.reference == "policy" and self.iteration:
-            wanted = self._near(rollouts, wanted)
+        precision = torch.linalg.inv(targets.covariance)
         # What cannot be trusted, where a model has gone astray, is left out.
         sound = torch.linalg.cholesky_ex(precision).info.eq(0).all(1) & wanted.isfinite().flatten(1).all(1)
         if sound.any():
             self._imitate(rollouts.observations[sound], wanted[sound], precision[sound], epochs)
+        self.policy.follow(self.averaging if self.iteration else 0.0)
         self.logger.record("train/left_out", int((~sound).sum()))
         self.logger.record("rollout/cost", float(rollouts.y[:, 1:].mean()))
         self.logger.record("rollout/last_value", float(rollouts.y[:, -1].mean()))
@@ -175,6 +194,10 @@ class GuidedPolicySearch(GroupedAlgorithm):
     @property
     def _history(self) -> int:
         return int(self.policy.network.shape["history"])
+
+    @property
+    def _memory(self) -> int:
+        return min(self.memory or self._history, self._history)
 
     @property
     def _reach(self) -> float:
@@ -193,11 +216,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
             self._played = self._momentum()
         follows_targets = self.iteration == 0 or self.reference == "target"
         played = self._played if self.iteration == 0 else self.targets
-        if not follows_targets:
-            deviation = self._deviation.repeat_interleave(group, 0)  # (runs, T)
-        observations, actions, points = [], [], [env.newest]
+        observations, actions, deviations, points = [], [], [], [env.newest]
         x, y, g = points[0]
-        state = torch.cat([x, g, torch.zeros_like(y)[:, None], x.new_zeros(len(x), (self._history - 1) * m)], 1)
+        state = torch.cat([x, g, torch.zeros_like(y)[:, None], x.new_zeros(len(x), (self._memory - 1) * m)], 1)
         for t in range(steps):
             observations.append(torch.from_numpy(observation))
             noise = torch.randn(x.shape, dtype=x.dtype)
@@ -209,7 +230,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
                 action = action.flatten(0, 1)
             else:
                 with torch.no_grad():
-                    action = self.policy.network(observations[-1]).double() + deviation[:, t, None] * noise
+                    action = self.policy.network(observations[-1]).double()
+                deviations.append(self._noise(action.unflatten(0, (-1, group))))
+                action = action + deviations[-1].repeat_interleave(group, 0)[:, None] * noise
             action = action.clamp(-1, 1)
             observation, rewards, dones, infos = env.step(action.numpy())
             self.num_timesteps += env.num_envs
@@ -226,9 +249,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
         def grouped(arrays: Iterable[Tensor]) -> Tensor:
             return torch.stack(list(arrays), 1).unflatten(0, (-1, group)).transpose(1, 2).contiguous()
 
-        # To play the next episode with, though on other functions, and to measure targets of this one by.
         rollouts = Rollouts(grouped(observations), grouped(actions), *(grouped(p[i] for p in points) for i in range(3)))
-        self._deviation = self._noise(rollouts.actions)
+        if deviations:
+            self._deviation = torch.stack(deviations, 1)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return rollouts
@@ -239,8 +262,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         return self.env.group
 
     def _noise(self, actions: Tensor) -> Tensor:
-        """Standard deviations (F, T) to play with, from actions (F, T, S, d)."""
-        typical = actions.mean(2).square().mean(-1).sqrt()
+        """Standard deviations (...,) to play with, from actions (..., S, d)."""
+        typical = actions.mean(-2).square().mean(-1).sqrt()
         return (self.noise * typical).clamp(min=self.noise_floor)
 
     def _momentum(self) -> Policy:
@@ -253,8 +276,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         size, decay = (
             torch.tensor([getattr(s, name) for s in settings], dtype=torch.float64) for name in ("step_size", "decay")
         )
-        weights = size[:, None] * decay[:, None] ** torch.arange(self._history)  # (F, H)
-        slots = torch.zeros(len(size), d, self._history, d + 1, dtype=torch.float64)
+        weights = size[:, None] * decay[:, None] ** torch.arange(self._memory)  # (F, memory)
+        slots = torch.zeros(len(size), d, self._memory, d + 1, dtype=torch.float64)
         slots[:, :, :, :d] = -weights[:, None, :, None] / self._reach * torch.eye(d, dtype=torch.float64)[:, None]
         gain = torch.cat([slots.new_zeros(len(size), d, d), slots.flatten(2)], 2)
         gain = gain[:, None].expand(-1, steps, -1, -1).contiguous()
@@ -263,14 +286,12 @@ class GuidedPolicySearch(GroupedAlgorithm):
         covariance = variance[..., None, None] * torch.eye(d, dtype=torch.float64)
         return Policy(gain, gain.new_zeros(len(size), steps, d), covariance)
 
-    def _improve(self, rollouts: Rollouts, states: Tensor) -> Policy:
+    def _improve(self, rollouts: Rollouts, states: Tensor, reference: Policy) -> Policy:
         """Targets that cost less, close to the reference."""
         d = rollouts.x.shape[-1]
         transitions = torch.cat([rollouts.w[:, :-1], rollouts.actions, rollouts.w[:, 1:]], -1)
         self.prior.fit(transitions.flatten(0, 2))
         dynamics = self.prior.dynamics(transitions, 2 * d + 1)
-        reference = self._linearized(rollouts, states) if self.reference == "policy" else self.targets
-        assert reference is not None
         eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
         actions = rollouts.actions.shape[1] * d  # of a run
         targets, etas, reached = constrained(
@@ -282,6 +303,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
             self.divergence * actions,
             eta,
             shared=self.multiplier == "shared",
+            discount=self.discount,
+            tolerance=_TOLERANCE,
         )
         self.eta = float(etas.median())
         error = transitions[..., 2 * d + 1 :] - transitions[..., : 2 * d + 1] @ dynamics.matrix.mT
@@ -293,7 +316,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         return targets
 
     def _costs(self, rollouts: Rollouts) -> Costs:
-        """Quadratic models of the objective at the mean points."""
+        """Quadratic models of the cost at the mean points."""
         assert self.env is not None
         center = rollouts.x[:, 1:].mean(2)  # (F, T, d)
         d = center.shape[-1]
@@ -304,7 +327,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         values, vectors = torch.linalg.eigh((curvature + curvature.mT) / 2)
         curvature = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
         slope = rollouts.w[:, 1:, :, :d].mean(2) - (curvature @ center[..., None])[..., 0]
-        return Costs(curvature, slope)
+        weight = cost_weights(rollouts.y.mean(2)[:, 1:], self.gap)
+        return Costs(curvature * weight[..., None, None], slope * weight[..., None])
 
     def _linearized(self, rollouts: Rollouts, states: Tensor) -> Policy:
         """The network as a linear policy along its runs, with the noise that it is to be played with."""
@@ -318,22 +342,24 @@ class GuidedPolicySearch(GroupedAlgorithm):
         sums = (lag[:, None] >= lag) & (lag[:, None] < torch.arange(steps)[:, None, None])
         by_fall = jacobian[..., :history] @ sums.double()
         by_gradient = jacobian[..., history:].unflatten(-1, (history, d))
-        slots = torch.cat([by_gradient, by_fall[..., None]], -1)
+        slots = torch.cat([by_gradient, by_fall[..., None]], -1)[..., : self._memory, :]
         gain = torch.cat([slots.new_zeros(*slots.shape[:3], d), slots.flatten(3)], -1)
         center = states.mean(2)
         offset = actions.double().mean(2) - (gain @ center[..., None])[..., 0]
         covariance = self._deviation.square()[..., None, None] * torch.eye(d, dtype=torch.float64)
         return Policy(gain, offset, covariance)
 
-    def _near(self, rollouts: Rollouts, wanted: Tensor) -> Tensor:
-        """Target actions (F, T, S, d) within three deviations, in each coordinate, of the network's own.
+    def _near(self, rollouts: Rollouts, change: Tensor) -> Tensor:
+        """The network's own actions, and ``change`` (F, T, S, d): what the target changes on the linear network.
 
-        Farther off are no samples that the models were fitted to.
+        The linear network is off the network itself by more than one iteration's targets are off it: imitating them
+        as they stand would teach the network to be linear, and little else. Changes are bounded by three deviations in
+        each coordinate; farther off are no samples that the models were fitted to.
         """
         with torch.no_grad():
             own = self.policy.network(rollouts.observations).double()
         most = 3 * self._deviation[:, :, None, None]
-        return own + (wanted - own).clamp(-most, most)
+        return own + change.clamp(-most, most)
 
     def _imitate(self, observations: Tensor, wanted: Tensor, precision: Tensor, epochs: int) -> None:
         """Fits the network to target actions (F, T, S, d), weighted by precisions (F, T, d, d)."""
@@ -356,3 +382,14 @@ class GuidedPolicySearch(GroupedAlgorithm):
         batches = len(losses) // epochs
         self.logger.record("train/first_loss", float(np.mean(losses[: max(1, batches // 10)])))
         self.logger.record("train/last_loss", float(np.mean(losses[-batches:])))
+
+
+def cost_weights(y: Tensor, gap: float | None) -> Tensor:
+    """Derivatives of ``log(y - lowest + gap)`` by values ``y`` (runs, T), scaled to be 1 on average over a run.
+
+    Without a gap, of ``y``.
+    """
+    if gap is None:
+        return torch.ones_like(y)
+    weight = 1 / (1 + (y - y.amin(1, keepdim=True)) / gap)
+    return weight / weight.mean(1, keepdim=True)

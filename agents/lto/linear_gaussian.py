@@ -53,7 +53,9 @@ class Costs(NamedTuple):
     """(F, T, d)"""
 
 
-def regulate(dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, reach: float) -> Policy:
+def regulate(
+    dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, reach: float, discount: float = 1.0
+) -> Policy:
     """The policy that minimizes ``E[cost] / eta + KL(policy || reference)`` over whole runs.
 
     It is a linear-quadratic regulator with the cost ``cost / eta - log reference`` that keeps its entropy (Levine and
@@ -65,6 +67,7 @@ def regulate(dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, r
         reference: The policy to stay close to.
         eta: Multiplier of the divergence (F,).
         reach: How far an action of 1 moves the point.
+        discount: What a step later counts less. Errors of models multiply from step to step; this bounds them.
     """
     batch, steps, d, n = reference.gain.shape
     head = 2 * d + 1
@@ -73,6 +76,7 @@ def regulate(dynamics: Dynamics, costs: Costs, reference: Policy, eta: Tensor, r
     size = _size(steps, d, n)
     value, slope = costs.slope.new_zeros(batch, size, size), costs.slope.new_zeros(batch, size)
     for t in reversed(range(steps)):
+        value, slope = discount * value, discount * slope
         value[:, :d, :d] += costs.curvature[:, t] / eta[:, None, None]
         slope[:, :d] += costs.slope[:, t] / eta[:, None]
         by_state, by_action = _head(dynamics.matrix[:, t], reach)
@@ -148,6 +152,7 @@ def constrained(
     eta: Tensor,
     *,
     shared: bool = False,
+    discount: float = 1.0,
     sweeps: int = 5,
     tolerance: float = 0.7,
 ) -> tuple[Policy, Tensor, Tensor]:
@@ -163,6 +168,7 @@ def constrained(
         eta: First guesses of the multipliers (F,).
         shared: Whether one multiplier serves all functions, and bounds the mean of their divergences: where there is
             more to gain, policies may then change more. All first guesses must be alike.
+        discount: See ``regulate``.
         sweeps: Most steps on the multipliers. The divergence falls about with their square, so few are needed.
         tolerance: Of the logarithm of the divergence over its bound, for all functions.
 
@@ -170,7 +176,7 @@ def constrained(
         The policy, the multipliers (F,) and the divergences (F,).
     """
     for sweep in range(sweeps):
-        policy = regulate(dynamics, costs, reference, eta, reach)
+        policy = regulate(dynamics, costs, reference, eta, reach, discount)
         reached = divergence(policy, reference, dynamics, start, reach)
         excess = ((reached.mean().expand_as(eta) if shared else reached).clamp(min=1e-12) / bound).log()
         if sweep == sweeps - 1 or (excess.abs() < tolerance).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -21,24 +22,42 @@ class StepPolicy(BasePolicy):
         action_space: Of it, too.
         lr_schedule: Learning rate of Adam.
         hidden: Hidden units.
+        relative: Whether the network sees ratios, see ``StepNetwork``.
+
+    Attributes:
+        network: What is learned.
+        average: Of it over the training's last updates: what acts.
     """
 
     def __init__(
-        self, observation_space: spaces.Box, action_space: spaces.Box, lr_schedule: Schedule, hidden: int = 50
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        hidden: int = 50,
+        relative: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space)
         (features,), (dim,) = observation_space.shape, action_space.shape
-        self.network = StepNetwork(features // (1 + dim), dim, hidden)
+        self.network = StepNetwork(features // (1 + dim), dim, hidden, relative=relative)
+        self.average = deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr_schedule(1))
+
+    def follow(self, keep: float) -> None:
+        """Moves the average towards the network; ``keep`` is the weight that it keeps."""
+        new = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            value.lerp_(new[name], 1 - keep)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
-        return self.network(observation)
+        return self.average(observation)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {
             "lr_schedule": lambda _: 0.0,
-            "hidden": self.network.hidden.out_features,
+            "hidden": self.network.shape["hidden"],
+            "relative": self.network.relative,
         }
 
 

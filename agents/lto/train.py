@@ -97,7 +97,7 @@ class Progress(BaseCallback):
     Args:
         config: Of the training.
         schedule: Of the learning rate, which is told the time.
-        before: Seconds that the run took before it was resumed.
+        before: Seconds that the run computed before it was resumed.
         best: Its best score so far.
     """
 
@@ -106,13 +106,13 @@ class Progress(BaseCallback):
         self.config, self.schedule, self.best = config, schedule, best
         self.validation = functions_for("validation", config.task.make_task())
         self.scores: dict[str, float] = {}
-        self._begin = self._due = time.monotonic() - before
+        self._begin = self._due = time.process_time() - before
         self._bar = progress(console, TextColumn("{task.percentage:>3.0f} %"))
 
     @property
     def seconds(self) -> float:
-        """Wall time of the training so far."""
-        return time.monotonic() - self._begin
+        """What the training has computed so far: time of the processor, whoever else uses it."""
+        return time.process_time() - self._begin
 
     def _on_training_start(self) -> None:
         self._line = self._bar.add_task(str(self.config.folder.name), total=1.0)
@@ -120,8 +120,8 @@ class Progress(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         # Between an update and the next rollout: the saved state is one that training can go on from.
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + 60 * self.config.validate_every
+        if time.process_time() >= self._due:
+            self._due = time.process_time() + 60 * self.config.validate_every
             self.validate()
 
     def _on_step(self) -> bool:
@@ -168,7 +168,7 @@ def network_of(model: BaseAlgorithm) -> StepNetwork:
     """The step network that acts as the model's policy does."""
     policy = model.policy
     if isinstance(policy, StepPolicy):
-        return policy.network
+        return policy.average
     assert isinstance(policy, StepActorCritic | SACStepPolicy)
     return exported(policy)
 
@@ -202,6 +202,9 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             StepPolicy,
             env,
             reference=config.reference,
+            gap=config.gap,
+            memory=config.memory,
+            discount=config.discount,
             divergence=config.divergence,
             momentum=config.momentum,
             multiplier=config.multiplier,
@@ -212,21 +215,29 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             batch_size=config.batch,
             components=config.components,
             prior_strength=config.prior_strength,
-            policy_kwargs={"hidden": config.hidden},
+            averaging=config.averaging,
+            policy_kwargs={"hidden": config.hidden, "relative": config.relative},
             **common,
         )
     observations, actions, _ = momentum_runs(config.task, *functions_for("training", config.task.make_task()))
     scale = input_scale(observations, config.task.history)
     if config.algorithm == "unrolled":
-        model: BaseAlgorithm = UnrolledDescent(StepPolicy, env, policy_kwargs={"hidden": config.hidden}, **common)
+        model: BaseAlgorithm = UnrolledDescent(
+            StepPolicy,
+            env,
+            gap=config.gap,
+            policy_kwargs={"hidden": config.hidden, "relative": config.relative},
+            **common,
+        )
+        assert isinstance(model.policy, StepPolicy)
         network = model.policy.network
-        assert isinstance(network, StepNetwork)
         network.scale.copy_(scale)
     else:
         common["policy_kwargs"] = {
             "features_extractor_class": ScaledFeatures,
             "features_extractor_kwargs": {"scale": scale.tolist()},
-            "log_std_init": -3.0,
+            "log_std_init": config.log_std,
+            "relative": config.relative,
         }
         budget, runs = config.task.budget, env.num_envs
         if config.algorithm == "ppo":
@@ -242,6 +253,8 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
         if config.algorithm == "sac":  # the mean is taken before tanh
             actions = actions.clamp(-0.99, 0.99).atanh()
         clone(network, observations, actions)
+        if isinstance(model.policy, StepPolicy):
+            model.policy.follow(0.0)
     return model
 
 

@@ -9,7 +9,9 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
 from agents.lto.algorithm import GroupedAlgorithm
+from agents.lto.gps import cost_weights
 from agents.lto.policy import StepPolicy
+from pop_envs.lto.rewards import WORST
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import Objective
 from pop_optimizer.networks.steps import StepNetwork
@@ -39,7 +41,9 @@ class UnrolledDescent(GroupedAlgorithm):
         policy: The class ``StepPolicy``.
         env: A ``GroupedVecEnv``, whose episodes' functions and starts are learned on.
         learning_rate: Of Adam.
+        gap: See ``GuidedPolicySearch``.
         max_grad_norm: Bound on the gradient of an update.
+        averaging: Weight that the average of the network over updates, which is what ``predict`` runs, keeps at each.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
     """
 
@@ -49,12 +53,15 @@ class UnrolledDescent(GroupedAlgorithm):
         env: GymEnv | None,
         learning_rate: Any = 1e-3,
         *,
+        gap: float | None = None,
         max_grad_norm: float = 0.3,
+        averaging: float = 0.98,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, env, learning_rate, **kwargs)
-        self.max_grad_norm = max_grad_norm
+        self.gap = gap
+        self.max_grad_norm, self.averaging = max_grad_norm, averaging
         if _init_setup_model:
             self._setup_model()
 
@@ -79,14 +86,18 @@ class UnrolledDescent(GroupedAlgorithm):
             self._update_current_progress_remaining(self.num_timesteps, total)
             self._update_learning_rate(self.policy.optimizer)
             _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget)
-            loss = values[:, 1:].mean()
+            # A run that has left for good teaches nothing more than that.
+            values = values[:, 1:].nan_to_num(WORST).clamp(max=WORST)
+            loss = (cost_weights(values.detach(), self.gap) * values).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            self.policy.optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(self.policy.network.parameters(), self.max_grad_norm)
+            if norm.isfinite():
+                self.policy.optimizer.step()
+            self.policy.follow(self.averaging)
             self.num_timesteps += env.num_envs * task.budget
             update += 1
-            self.logger.record("rollout/cost", loss.item())
+            self.logger.record("rollout/cost", float(values.detach().mean()))
             if log_interval and update % log_interval == 0:
                 self.logger.dump(self.num_timesteps)
             told.update_locals(locals())

@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.training.command_line import progress
 from agents.training.folders import claim_folder
 from agents.training.globals import lent_globals
-from pop_envs.checks import positive, positive_int
+from pop_envs.checks import one_of, positive, positive_int
 from pop_envs.objectives.landscapes import FAMILIES, NUM_START_UNIFORMS, Family, LandscapePrior, Landscapes
 from pop_envs.rover.directions import Best
 from pop_envs.rover.grid import grid_offsets, rescaled
@@ -30,6 +30,7 @@ from pop_optimizer.checkpoint import versions, write_weights
 STATE = "state.pt"
 CHUNK = 2048
 HELD_OUT = 4096
+_SMOOTH = 1e-6
 _AT_THE_MINIMUM = 1e-3  # half widths: closer than this there is no direction to learn
 _SHARES = (0.1, 0.9)  # of the teacher's step that a run goes: its ten states are ten different places
 
@@ -54,12 +55,16 @@ class DirectionConfig:
     """Steps of the teacher on each of them."""
     n: int = 5
     """Points of a side of the grid."""
-    resolution: tuple[float, float] = (0.02, 1.0)
+    resolution: tuple[float, float] = (0.005, 2.0)
     """Resolutions are log-uniform between these, in half widths of the landscapes' box; equal ones fix it."""
     channels: int = 16
     """Outputs of the first convolution."""
     width: int = 96
     """Outputs of the second convolution and of the first dense layer."""
+    differences: bool = True
+    """Whether the network knows the teachers' directions by differences; the paper's does not."""
+    loss: Literal["angle", "eq2"] = "angle"
+    """What is minimized: the mean angle to the teacher, or the paper's cross-entropy with negative samples, eq. 2."""
     batch: int = 1024
     """States of a minibatch."""
     learning_rate: float = 3e-3
@@ -67,11 +72,11 @@ class DirectionConfig:
     updates: int = 100_000
     """Minibatches to learn from."""
     minutes: float = 12.0
-    """Wall time after which training ends, if it comes before; the learning rate falls with it."""
+    """CPU minutes after which training ends, if they come before; the learning rate falls with them."""
     threads: int = 1
     """PyTorch's threads."""
     save_every: float = 60.0
-    """Seconds between saves."""
+    """CPU seconds between saves."""
 
     def __post_init__(self) -> None:
         for name in ("functions", "steps", "n", "channels", "width", "batch", "updates", "threads"):
@@ -83,11 +88,17 @@ class DirectionConfig:
             raise ValueError(f"functions must be a multiple of {CHUNK}, got {self.functions}")
         for name in ("learning_rate", "minutes", "save_every"):
             positive(name, getattr(self, name))
+        one_of("loss", self.loss, ("angle", "eq2"))
 
     @property
     def folder(self) -> Path:
         """Where the run's files go."""
         return self.out / f"{self.name}-{self.seed}"
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """Of the network, as ``DirectionNetwork`` takes it."""
+        return {name: getattr(self, name) for name in ("n", "channels", "width", "differences")}
 
     def lasting(self) -> dict[str, Any]:
         """The settings that a run keeps when it is resumed, as plain JSON values."""
@@ -162,13 +173,24 @@ def angles(network: DirectionNetwork, states: States) -> Tensor:
     return torch.rad2deg(torch.atan2(cross.abs(), (told * states.directions).sum(-1)))
 
 
-def loss(told: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
+def cross_entropy(told: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
     """Minus eq. 2 per state: the teacher's directions (batch, 2) against others of the half space behind them."""
     turn = (torch.rand(len(told), generator=generator, device="cpu") - 0.5) * math.pi
     cos, sin = turn.cos(), turn.sin()
     d1, d2 = directions.unbind(-1)
     negative = -torch.stack([d1 * cos - d2 * sin, d1 * sin + d2 * cos], -1)
     return (softplus(-(told * directions).sum(-1)) + softplus((told * negative).sum(-1))).mean()
+
+
+def mean_angle(told: Tensor, directions: Tensor) -> Tensor:
+    """Mean angle between vectors (batch, 2) and unit vectors (batch, 2), in radians, smooth at 0 and at pi.
+
+    Where two teachers may be right eq. 2 leads between them, as a mean does; this leads to the likelier one.
+    """
+    unit = told / (told.norm(dim=-1, keepdim=True) + _SMOOTH)
+    cross = unit[:, 0] * directions[:, 1] - unit[:, 1] * directions[:, 0]
+    dot = (unit * directions).sum(-1)
+    return 2 * torch.atan2((cross.square() + _SMOOTH).sqrt(), 1 + dot + _SMOOTH).mean()
 
 
 def mirrored(seen: Tensor, directions: Tensor, which: int) -> tuple[Tensor, Tensor]:
@@ -203,7 +225,7 @@ class _Training:
         data_seed, weights_seed, batch_seed = np.random.SeedSequence(config.seed).generate_state(3)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(weights_seed))
-            self.network = DirectionNetwork(config.n, config.channels, config.width)
+            self.network = DirectionNetwork(**config.shape)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.generator = torch.Generator("cpu").manual_seed(int(batch_seed))
         self.data_seed = int(data_seed)
@@ -216,7 +238,7 @@ class _Training:
         middle = math.sqrt(config.resolution[0] * config.resolution[1])
         test = held_out(FAMILIES, config.n, middle, functions=CHUNK)
         writer = SummaryWriter(str(config.folder / "log"))
-        begin = saved = time.monotonic()
+        begin = saved = time.process_time()
         self.network.train()
         with progress(self.console, TextColumn("{task.percentage:>3.0f} %")) as bar:
             task = bar.add_task("direction", total=1.0)
@@ -225,8 +247,8 @@ class _Training:
                 if self.done % 200 == 0:
                     writer.add_scalar("loss", value.item(), self.done)
                     bar.update(task, completed=share, description=f"{self.done:,} updates, loss {value.item():.3f}")
-                if time.monotonic() - saved > config.save_every:
-                    saved = time.monotonic()
+                if time.process_time() - saved > config.save_every:
+                    saved = time.process_time()
                     self._save(begin, test, writer)
         self._save(begin, test, writer)
         writer.close()
@@ -234,7 +256,7 @@ class _Training:
         return self.network
 
     def _share(self, begin: float) -> float:
-        seconds = self.before + time.monotonic() - begin
+        seconds = self.before + time.process_time() - begin
         return max(self.done / self.config.updates, seconds / (60 * self.config.minutes))
 
     def _update(self, states: States, share: float) -> Tensor:
@@ -243,7 +265,9 @@ class _Training:
             group["lr"] = self.config.learning_rate * min(1.0, self.done / 500 + 0.05) * (0.005 + 0.995 * cosine)
         rows = torch.randint(len(states.seen), (self.config.batch,), generator=self.generator, device="cpu")
         seen, directions = mirrored(states.seen[rows], states.directions[rows], self.done % 8)
-        value = loss(self.network(seen), directions, self.generator)
+        told = self.network(seen)
+        is_angle = self.config.loss == "angle"
+        value = mean_angle(told, directions) if is_angle else cross_entropy(told, directions, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         self.optimizer.step()
@@ -251,16 +275,15 @@ class _Training:
         return value
 
     def _save(self, begin: float, test: States, writer: SummaryWriter) -> None:
-        seconds = self.before + time.monotonic() - begin
+        seconds = self.before + time.process_time() - begin
         self.network.eval()
         degrees = angles(self.network, test)
         by_family = {name: round(degrees[test.family == i].mean().item(), 2) for i, name in enumerate(FAMILIES)}
         self.network.train()
         for name, mean in by_family.items():
             writer.add_scalar(f"degrees/{name}", mean, self.done)
-        shape = {"n": self.config.n, "channels": self.config.channels, "width": self.config.width}
         card = {
-            "network": shape,
+            "network": self.config.shape,
             "training": self.config.lasting(),
             "updates": self.done,
             "seconds": round(seconds, 1),

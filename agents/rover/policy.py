@@ -34,7 +34,7 @@ from pop_envs.checks import positive, positive_int
 from pop_envs.objectives.landscapes import FAMILIES
 from pop_envs.rover.env import RoverVectorEnv
 from pop_envs.rover.task import RoverTask
-from pop_optimizer.checkpoint import versions, write_weights
+from pop_optimizer.checkpoint import versions, write_atomically, write_weights
 from pop_optimizer.networks.rover import GridEncoder, RoverNetwork
 
 KIND = "rover"
@@ -57,7 +57,7 @@ class PolicyConfig:
     resume: bool = False
     """Goes on with the run that the folder holds."""
     minutes: float = 20.0
-    """Wall time after which training ends; the learning rate falls with it."""
+    """CPU minutes after which training ends; the learning rate falls with them."""
     steps: int = 20_000_000
     """Steps of all rovers together after which training ends, if they come before."""
     threads: int = 1
@@ -104,13 +104,14 @@ class PolicyConfig:
     """Minibatches of these after each step of all rovers."""
     action_noise: float = 0.15
     """Deviation of the noise on td3's and ddpg's actions, scaled to [-1, 1]."""
-    validate_every: float = 2.0
-    """Minutes between validations and saves."""
+    validate_every: int = 500_000
+    """Steps of all rovers between validations and saves."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "threads", "stack", "channels", "width", "envs", "batch", "epochs", "updates", "buffer"):
+        counts = ("steps", "threads", "stack", "channels", "width", "envs", "batch", "epochs", "updates", "buffer")
+        for name in (*counts, "validate_every"):
             positive_int(name, getattr(self, name))
-        for name in ("minutes", "learning_rate", "clip", "validate_every"):
+        for name in ("minutes", "learning_rate", "clip"):
             positive(name, getattr(self, name))
         if self.task.n < 5:
             raise ValueError(f"the policy's convolutions need a grid of at least 5 x 5, got n={self.task.n}")
@@ -182,11 +183,11 @@ def train_policy(config: PolicyConfig, console: Console | None = None) -> float:
     """
     claim_folder(config)
     with lent_globals(config.threads):
-        history = _history(config)
-        model = _model(config, history)
+        model = _model(config)
         model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
-        keeper = Keeper(config, console, history)
-        model.learn(config.steps, callback=keeper, reset_num_timesteps=not config.resume)
+        keeper = Keeper(config, console, _history(config, model.num_timesteps))
+        left = max(config.steps - model.num_timesteps, 0)
+        model.learn(left, callback=keeper, reset_num_timesteps=not config.resume)
         keeper.validate()
         return keeper.best
 
@@ -213,6 +214,9 @@ def network_of(model: BaseAlgorithm, shape: dict[str, Any]) -> RoverNetwork:
 class Keeper(BaseCallback):
     """Ends the training in time; validates and saves every so often; tells how far it is.
 
+    After a save all that is random begins anew, by the seed and the steps so far: so a run of PPO, with an LSTM or
+    without, that was cut off and goes on is the run that it would have been.
+
     Args:
         config: Of the training.
         console: Where the bar is drawn; None draws none.
@@ -223,14 +227,14 @@ class Keeper(BaseCallback):
         super().__init__()
         self.config = config
         self.best = min((entry["log10_gap"] for entry in history), default=np.inf)
-        self._begin = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
-        self._due = self.seconds
+        self._begin = time.process_time() - (history[-1]["seconds"] if history else 0.0)
+        self._due = history[-1]["steps"] + config.validate_every if history else 0
         self._bar = progress(console, TextColumn("{task.percentage:>3.0f} %"))
 
     @property
     def seconds(self) -> float:
-        """Wall time of the training so far."""
-        return time.monotonic() - self._begin
+        """CPU time of the training so far."""
+        return time.process_time() - self._begin
 
     def validate(self) -> None:
         """Runs the policy on validation landscapes, and saves it where it is the best so far."""
@@ -266,6 +270,7 @@ class Keeper(BaseCallback):
     def _on_training_start(self) -> None:
         self._task = self._bar.add_task("training", total=1.0)
         self._bar.start()
+        self._reseed()
 
     def _on_step(self) -> bool:
         share = self.seconds / (60 * self.config.minutes)
@@ -279,12 +284,23 @@ class Keeper(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         # Between an update and the next rollout: the saved state is one that training can go on from.
-        if self.seconds >= self._due:
-            self._due = self.seconds + 60 * self.config.validate_every
+        if self.model.num_timesteps >= self._due:
+            self._due = self.model.num_timesteps + self.config.validate_every
             self.validate()
+            self._reseed()
 
     def _on_training_end(self) -> None:
         self._bar.stop()
+
+    def _reseed(self) -> None:
+        """Begins anew, on landscapes that no part of the run saw before."""
+        seeds = np.random.SeedSequence([self.config.seed, self.model.num_timesteps]).generate_state(3)
+        env_seed, torch_seed, numpy_seed = (int(seed) for seed in seeds)
+        self.training_env.seed(env_seed)
+        torch.manual_seed(torch_seed)
+        np.random.seed(numpy_seed)  # noqa: NPY002 (SB3 permutes with the global generator)
+        self.model._last_obs = self.training_env.reset()  # type: ignore[assignment]
+        self.model._last_episode_starts = np.ones(self.training_env.num_envs, dtype=bool)
 
 
 def _blind_to_resolution(network: RoverNetwork) -> Any:
@@ -298,13 +314,16 @@ def _blind_to_resolution(network: RoverNetwork) -> Any:
     return Fixed()
 
 
-def _history(config: PolicyConfig) -> list[dict[str, Any]]:
-    """What a run's validations told so far; of a new one nothing."""
+def _history(config: PolicyConfig, steps: int) -> list[dict[str, Any]]:
+    """What a run's validations told up to its saved state; of a new one nothing."""
     history = config.folder / HISTORY
     if not config.resume:
         history.unlink(missing_ok=True)
         return []
-    return [json.loads(line) for line in history.read_text("utf-8").splitlines()]
+    entries = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
+    kept = [entry for entry in entries if entry["steps"] <= steps]  # the last save may have been cut off
+    write_atomically(history, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
+    return kept
 
 
 def _environment(config: PolicyConfig, num_envs: int) -> VecEnv:
@@ -315,15 +334,11 @@ def _environment(config: PolicyConfig, num_envs: int) -> VecEnv:
     return stacked if config.algorithm == "recurrent_ppo" else VecFrameStack(stacked, config.stack, "first")
 
 
-def _model(config: PolicyConfig, history: list[dict[str, Any]]) -> BaseAlgorithm:
-    """A new model, or the one that was saved; in either case on landscapes that no part of the run saw before."""
+def _model(config: PolicyConfig) -> BaseAlgorithm:
+    """A new model, or the one that was saved."""
     off = config.algorithm in OFF_POLICY
     env = _environment(config, config.off_policy_envs if off else config.envs)
-    done = history[-1]["steps"] if history else 0
-    env_seed, torch_seed, numpy_seed = np.random.SeedSequence([config.seed, done]).generate_state(3)
-    env.seed(int(env_seed))
-    torch.manual_seed(int(torch_seed))
-    np.random.seed(int(numpy_seed))  # noqa: NPY002 (SB3 permutes with the global generator)
+    torch.manual_seed(config.seed)
     kind: Any = {"recurrent_ppo": RecurrentPPO, "ppo": PPO, **OFF_POLICY}[config.algorithm]
     if config.resume:
         model: BaseAlgorithm = kind.load(config.folder / STATE, env=env)

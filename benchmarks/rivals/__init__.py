@@ -24,19 +24,25 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.isolation import ProcessDied, run_isolated
+from benchmarks.rivals.bads import bads
 from benchmarks.rivals.basin_hopping import basin_hopping
 from benchmarks.rivals.bayesian_optimization import bayesian_optimization
+from benchmarks.rivals.bobyqa import bobyqa
 from benchmarks.rivals.cma_es import cma_es
 from benchmarks.rivals.differential_evolution import differential_evolution
 from benchmarks.rivals.direct import direct
 from benchmarks.rivals.first_order import adam, gradient_descent, momentum, rmsprop
 from benchmarks.rivals.genetic_algorithm import genetic_algorithm
+from benchmarks.rivals.gradient_bayesian_optimization import gradient_bayesian_optimization
 from benchmarks.rivals.least_squares import least_squares
 from benchmarks.rivals.nelder_mead import nelder_mead
 from benchmarks.rivals.ngopt import ngopt
+from benchmarks.rivals.nlopt_methods import direct_l, mlsl, stogo
 from benchmarks.rivals.pop import pop
 from benchmarks.rivals.random_search import random_search
 from benchmarks.rivals.rover_descent import rover_descent
+from benchmarks.rivals.scatter_search import scatter_search
+from benchmarks.rivals.tiktak import tiktak
 from benchmarks.rivals.tpe import tpe
 from pop_optimizer.classical import dual_annealing, lbfgsb, lbfgsb_restarts
 
@@ -47,12 +53,12 @@ _LOADING = 120.0  # seconds that a plugin's file may take to load
 GRADIENT_FREE = frozenset(
     {
         *("random_search", "nelder_mead", "direct", "cma_es", "differential_evolution"),
-        *("genetic_algorithm", "tpe", "bayesian_optimization", "ngopt", "rover_descent"),
+        *("genetic_algorithm", "tpe", "bayesian_optimization", "ngopt", "rover_descent", "direct_l", "bobyqa", "bads"),
     }
 )
 """Rivals that never look at a gradient: the strict comparison gives them twice the values."""
 
-SLOW = frozenset({"bayesian_optimization"})
+SLOW = frozenset({"bayesian_optimization", "gradient_bayesian_optimization"})
 """Rivals with more than twenty milliseconds a step: they run from fewer starts."""
 
 RIVALS: dict[str, Rival] = {
@@ -65,14 +71,22 @@ RIVALS: dict[str, Rival] = {
     "lbfgsb_restarts": lbfgsb_restarts,
     "basin_hopping": basin_hopping,
     "dual_annealing": dual_annealing,
+    "stogo": stogo,
+    "mlsl": mlsl,
+    "tiktak": tiktak,
+    "scatter_search": scatter_search,
     "nelder_mead": nelder_mead,
+    "bobyqa": bobyqa,
+    "bads": bads,
     "direct": direct,
+    "direct_l": direct_l,
     "cma_es": cma_es,
     "differential_evolution": differential_evolution,
     "genetic_algorithm": genetic_algorithm,
     "tpe": tpe,
     "ngopt": ngopt,
     "bayesian_optimization": bayesian_optimization,
+    "gradient_bayesian_optimization": gradient_bayesian_optimization,
     "rover_descent": rover_descent,
     "pop": pop,
 }

@@ -39,7 +39,7 @@ def bayesian_optimization(
     while True:  # ends with BudgetExhausted
         finite = np.array(values)  # an infinite value counts as the highest
         finite[~np.isfinite(finite)] = max(finite[np.isfinite(finite)], default=0.0)
-        with _reproducible(int(rng.integers(2**31))):
+        with reproducible(int(rng.integers(2**31))):
             point, hyperparameters = _next_point(
                 torch.stack(points), torch.from_numpy(finite), hyperparameters, num_restarts, raw_samples
             )
@@ -87,7 +87,7 @@ def _next_point(
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def reproducible(seed: int) -> Iterator[None]:
     """Lends PyTorch a seed and a single thread: more could round differently."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -11,6 +11,7 @@ import numpy as np
 from cma.options_parameters import cma_default_options
 
 from benchmarks.budget import Array, Evaluate
+from benchmarks.rivals.global_generator import lent
 
 
 def ngopt(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) -> None:
@@ -41,13 +42,8 @@ def ngopt(evaluate: Evaluate, x0: Array, budget: int, rng: np.random.Generator) 
 @contextmanager
 def _generators_of_its_own(rng: np.random.Generator) -> Iterator[None]:
     """Some of its methods draw from NumPy's global generator, and so does its CMA-ES, in a thread, seeded by time."""
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(rng.integers(2**32, dtype=np.uint32))  # noqa: NPY002
-    try:
-        with patch.dict(cma_default_options, seed=np.nan, randn=lambda *shape: rng.standard_normal(shape)):
-            yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    with lent(rng), patch.dict(cma_default_options, seed=np.nan, randn=lambda *shape: rng.standard_normal(shape)):
+        yield
 
 
 @contextmanager

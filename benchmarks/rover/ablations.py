@@ -1,6 +1,6 @@
 """What each part of Rover Descent is worth: ``python -m benchmarks.rover.ablations``. Resumable, one training each.
 
-All trainings take the same wall time.
+All trainings take the same CPU time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Settings:
     """What is trained.
 
     Attributes:
-        minutes: Of each training.
+        minutes: CPU minutes of each training.
         seeds: Trainings of each variant.
         variants: Names of the variants.
         out: Folder of the runs.
@@ -63,16 +63,16 @@ def main() -> None:
         scores = ", ".join(f"{end['log10_gap']:.2f}" for end in ends)
         families = [f"{sum(end[family] for end in ends) / len(ends):.2f}" for family in FAMILIES]
         rows.append([name, scores, *families, f"{ends[0]['steps']:,}"])
-    title = f"Mean decades below the start's gap, 512 validation landscapes, {settings.minutes:g} minutes of training"
+    title = (
+        f"Mean decades below the start's gap, 512 validation landscapes, {settings.minutes:g} CPU minutes of training"
+    )
     table("ablations", title, ("variant", "all, by seed", *FAMILIES, "steps seen"), rows)
 
 
 def _last(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     """What the last validation of a variant's training told; trains it first where that is not done."""
     folder = "".join(c if c.isalnum() else "-" for c in name)
-    config = PolicyConfig(
-        name=folder, seed=seed, out=settings.out, minutes=settings.minutes, validate_every=1.0, **VARIANTS[name]
-    )
+    config = PolicyConfig(name=folder, seed=seed, out=settings.out, minutes=settings.minutes, **VARIANTS[name])
     done = config.folder / "done.json"
     if not done.exists():
         resume = (config.folder / STATE).exists() and (config.folder / CONFIG).exists()

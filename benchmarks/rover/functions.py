@@ -14,10 +14,10 @@ from agents.rover.rollout import log10_gaps
 from benchmarks import vlse
 from benchmarks.budget import Array
 from benchmarks.rover.report import draw_comparison, save, table
-from benchmarks.rover.rivals import ZEROTH_ORDER, Curves, all_curves, rescale, rover, tuned
+from benchmarks.rover.rivals import USUAL, ZEROTH_ORDER, Curves, all_curves, rover, tuned
 from pop_envs.objectives.base import BoxObjective
 from pop_envs.rover.core import Core
-from pop_envs.rover.task import RoverTask
+from pop_envs.rover.task import DirectionLike, RoverTask
 from pop_optimizer.rover import load_rover
 
 # Own coordinates, far from the minimum: the paper draws its starts, in figures 11 to 16, and names none.
@@ -29,6 +29,14 @@ STARTS = {
     "ackley": (20.0, -15.0),
     "rastrigin": (3.9, -3.9),
 }
+ROVERS: dict[str, tuple[float, int, DirectionLike]] = {
+    "rover": (USUAL, 1, "learned"),
+    "first resolution 0.3": (0.3, 1, "learned"),
+    "first resolution 1": (1.0, 1, "learned"),
+    "four times the steps": (USUAL, 4, "learned"),
+    "the best teacher's directions": (USUAL, 1, "best"),
+}
+"""First resolutions, times the steps, and directions."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,14 @@ class Values(BoxObjective):
             return self.problem.formula(own).unflatten(0, x.shape[:2])
 
 
-def core_at(objective: BoxObjective, starts: Array, steps: int) -> Core:
-    """Rovers at ``starts`` (batch, 2) in the unit box."""
-    core = Core(len(starts), RoverTask(budget=steps), objective=objective)
+def core_at(
+    objective: BoxObjective, starts: Array, steps: int, delta: float = USUAL, direction: DirectionLike = "learned"
+) -> Core:
+    """Rovers at ``starts`` (batch, 2) in the unit box, with the usual first step size."""
+    core = Core(len(starts), RoverTask(budget=steps, direction=direction), objective=objective)
     core.reset([np.random.default_rng(0)] * len(starts))
-    core.place(torch.from_numpy(starts), core.search.scales.alpha, core.search.scales.delta)
-    rescale(core)
+    alpha = torch.full_like(core.search.scales.alpha, USUAL)
+    core.place(torch.from_numpy(starts), alpha, torch.full_like(alpha, delta))
     return core
 
 
@@ -109,9 +119,10 @@ def main() -> None:
     title = (
         f"Share of {settings.random_starts} random starts (rivals: {settings.rival_starts} of them) that come within "
         f"{settings.accuracy:g} of the global minimum "
-        f"in {25 * (settings.steps + 1)} evaluations, %; rivals as tuned for the starts of the figure"
+        f"in {25 * (settings.steps + 1)} evaluations (with more steps: more), %; rivals as tuned for the starts of the "
+        "figure"
     )
-    table("functions", title, ("function", "rover", *ZEROTH_ORDER), rows)
+    table("functions", title, ("function", *ROVERS, *ZEROTH_ORDER), rows)
 
 
 def _shares(
@@ -119,8 +130,10 @@ def _shares(
 ) -> list[str]:
     starts = rng.uniform(-1, 1, (settings.random_starts, 2))
     evaluations = 25 * (settings.steps + 1)
-    ours, _ = rover(core_at(objective, starts, settings.steps), load_rover().network, settings.steps)
-    runs: dict[str, Curves] = {"rover": ours}
+    network, runs = load_rover().network, dict[str, Curves]()
+    for name, (delta, longer, direction) in ROVERS.items():
+        steps = settings.steps * longer
+        runs[name], _ = rover(core_at(objective, starts, steps, delta, direction), network, steps)
     for name, (method, _) in ZEROTH_ORDER.items():
         runs[name] = method(objective, torch.from_numpy(starts[: settings.rival_starts]), evaluations, **rivals[name])
     assert objective.minimum is not None

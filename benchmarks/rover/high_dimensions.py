@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,19 +34,25 @@ class Settings:
 
     Attributes:
         dims: Of logistic regression.
-        scales: Of the rover there: of 1, 3 and 10 the one with the lowest loss after 40 iterations on the problem 100.
+        scales: Of the rover there: of 0.3, 1, 3 and 10 the one with the lowest loss after 40 iterations on the problem
+            100.
+        scales_per_dimension: Of the one that gives each coordinate a partner, likewise.
         k: Coordinates that are sampled there.
         iterations: Of logistic regression.
         network_iterations: Of the network.
+        scales_network: Of the three strategies there: of 0.1, 0.3 and 1 the one with the lowest loss after 30
+            iterations from the start 100.
         k_network: Coordinates that are sampled there: about as many pairs as of the other strategies.
         seeds: Problems and starts.
     """
 
     dims: tuple[int, ...] = (10, 20, 50)
-    scales: tuple[float, ...] = (1.0, 1.0, 3.0)
+    scales: tuple[float, ...] = (1.0, 0.3, 3.0)
+    scales_per_dimension: tuple[float, ...] = (0.3, 0.3, 0.3)
     k: int = 10
     iterations: int = 60
     network_iterations: int = 60
+    scales_network: tuple[float, float, float] = (1.0, 0.3, 0.1)
     k_network: int = 20
     seeds: int = 3
 
@@ -135,8 +141,8 @@ def main() -> None:
     figure = Figure((15, 4), layout="constrained")
     rows = []
     axes = np.atleast_1d(figure.subplots(1, len(settings.dims)))
-    for dim, scale, ax in zip(settings.dims, settings.scales, axes, strict=True):
-        rows += _logistic(dim, scale, settings, ax)
+    for dim, *scales, ax in zip(settings.dims, settings.scales, settings.scales_per_dimension, axes, strict=True):
+        rows += _logistic(dim, scales, settings, ax)
     save(figure, "logistic")
     figure = Figure((6, 4.5), layout="constrained")
     rows += _iris(settings, figure.subplots())
@@ -144,37 +150,50 @@ def main() -> None:
     table("high_dimensions", f"Means over {settings.seeds} problems or starts, ± standard error", columns, rows)
 
 
-def _logistic(dim: int, scale: float, settings: Settings, ax: Axes) -> list[list[str]]:
-    runs: dict[str, list[Array]] = {"rover": [], "gradient descent": [], "Newton": []}
-    seconds, evaluations = [], 0
+def _logistic(dim: int, scales: Sequence[float], settings: Settings, ax: Axes) -> list[list[str]]:
+    strategies: dict[str, dict[str, object]] = {
+        "rover": {"pairs": "sampled", "k": settings.k, "scale": scales[0]},
+        "per dimension": {"pairs": "per_dimension", "scale": scales[1]},
+    }
+    runs: dict[str, list[Array]] = {name: [] for name in (*strategies, "gradient descent", "Newton")}
+    cost: dict[str, tuple[str, str]] = {}
     for seed in range(settings.seeds):
         loss, start = logistic(dim, seed), np.random.default_rng(seed).normal(size=dim)
-        sampled = {"pairs": "sampled", "k": settings.k, "scale": scale, "seed": seed}
-        values, each, evaluations = by_rover(loss, start, settings.iterations, **sampled)
-        seconds.append(each)
-        runs["rover"].append(values)
+        _by_strategies(strategies, loss, start, settings.iterations, seed, runs, cost)
         runs["gradient descent"].append(by_torch(loss, start, settings.iterations, torch.optim.SGD))
         runs["Newton"].append(by_newton(loss, start, settings.iterations))
     _draw(ax, runs, f"logistic regression, d = {dim}")
-    cost = {"rover": (f"{evaluations:,}", f"{np.mean(seconds):.4f}")}
     return [[f"logistic, d = {dim}", name, _mean(values), *cost.get(name, ("", ""))] for name, values in runs.items()]
+
+
+def _by_strategies(
+    strategies: Mapping[str, Mapping[str, object]],
+    loss: Loss,
+    start: Array,
+    iterations: int,
+    seed: int,
+    runs: dict[str, list[Array]],
+    cost: dict[str, tuple[str, str]],
+) -> None:
+    """Adds one run of each strategy to ``runs``, and what it took to ``cost``."""
+    for name, strategy in strategies.items():
+        values, each, evaluations = by_rover(loss, start, iterations, seed=seed, **strategy)
+        runs[name].append(values)
+        cost[name] = (f"{evaluations:,}", f"{each:.4f}")
 
 
 def _iris(settings: Settings, ax: Axes) -> list[list[str]]:
     loss, blocks = iris()
     strategies: dict[str, dict[str, object]] = {
-        "pairs": {"pairs": "sampled", "k": settings.k_network},
-        "per dimension": {"pairs": "per_dimension", "l": 1},
-        "blocks": {"pairs": "blocks", "blocks": blocks, "l": 1},
+        "pairs": {"pairs": "sampled", "k": settings.k_network, "scale": settings.scales_network[0]},
+        "per dimension": {"pairs": "per_dimension", "l": 1, "scale": settings.scales_network[1]},
+        "blocks": {"pairs": "blocks", "blocks": blocks, "l": 1, "scale": settings.scales_network[2]},
     }
     runs: dict[str, list[Array]] = {name: [] for name in (*strategies, "gradient descent", "Adam")}
     cost: dict[str, tuple[str, str]] = {}
     for seed in range(settings.seeds):
         start = np.random.default_rng(seed).normal(scale=0.5, size=193)
-        for name, strategy in strategies.items():
-            values, each, evaluations = by_rover(loss, start, settings.network_iterations, seed=seed, **strategy)
-            runs[name].append(values)
-            cost[name] = (f"{evaluations:,}", f"{each:.4f}")
+        _by_strategies(strategies, loss, start, settings.network_iterations, seed, runs, cost)
         for name, kind in (("gradient descent", torch.optim.SGD), ("Adam", torch.optim.Adam)):
             runs[name].append(by_torch(loss, start, settings.network_iterations, kind))
     _draw(ax, runs, "a network on Iris, d = 193")

@@ -1,4 +1,3 @@
-import contextlib
 import inspect
 
 import numpy as np
@@ -7,128 +6,10 @@ import torch
 from scipy import optimize
 
 import pop_optimizer
-from benchmarks.budget import BudgetExhausted, Evaluator
 from benchmarks.problems import vlse_problem
-from benchmarks.rivals import GRADIENT_FREE, RIVALS, SLOW
+from benchmarks.rivals import RIVALS
 from pop_envs.objectives.base import BoxObjective
-
-# For two coordinates NGOpt chooses a method that draws nothing.
-DRAWS_NOTHING = {"gradient_descent", "momentum", "rmsprop", "adam", "lbfgsb", "direct", "pop", "ngopt", "rover_descent"}
-CONVERGES = {"lbfgsb"}  # and then stops, with budget left
-
-
-def budget_of(name):
-    return 6 if name in SLOW else 30
-
-
-class Recorder(Evaluator):
-    """Keeps what was asked for, before any clipping, and counts the calls."""
-
-    def __init__(self, objective, x0, budget, gradient=None):
-        super().__init__(objective, x0, budget)
-        self.asked = []
-        self.calls = 0
-        self.gradient = gradient
-
-    def __call__(self, x):
-        self.calls += 1
-        asked = np.array(x)
-        value, gradient = super().__call__(x)
-        self.asked.append(asked)
-        return value, gradient if self.gradient is None else self.gradient(asked)
-
-
-def trajectory(name, objective, x0, budget=None, seed=0, gradient=None, **settings):
-    """The points (evaluations, dim) that a rival asks for, and its trace."""
-    budget = budget or budget_of(name)
-    evaluate = Recorder(objective, x0, budget, gradient)
-    with contextlib.suppress(BudgetExhausted):
-        RIVALS[name](evaluate, np.array(x0), budget, np.random.default_rng(seed), **settings)
-    return np.array(evaluate.asked), evaluate.trace
-
-
-def quadratic(*curvatures):
-    """The sum of curvatures * x^2 on the unit box."""
-    c = np.array(curvatures)
-    return BoxObjective(lambda x: ((c * x**2).sum(-1), 2 * c * x), -np.ones(len(c)), np.ones(len(c)))
-
-
-def rastrigin():
-    return vlse_problem("rastrigin").objective
-
-
-START = {1: [0.6], 2: [0.6, -0.9], 6: [0.6, -0.9, 0.3, -0.2, 0.8, 0.7]}
-
-
-@pytest.mark.parametrize("dim", [1, 2, 6])
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_rival_starts_at_the_start_stays_in_the_box_and_improves(name, dim):
-    points, trace = trajectory(name, quadratic(*[1.0] * dim), START[dim])
-    np.testing.assert_allclose(points[0], START[dim], atol=1e-9)
-    assert np.abs(points).max() <= 1.0
-    assert trace[-1] < trace[0]
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_run_is_a_function_of_its_seed_and_leaves_global_generators_alone(name):
-    np.random.seed(3)  # noqa: NPY002 - the global generator is what is tested
-    torch.manual_seed(3)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    first, _ = trajectory(name, rastrigin(), START[2], seed=1)
-    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
-    assert torch.equal(torch.get_rng_state(), before[1])
-
-    np.random.seed(4)  # noqa: NPY002
-    torch.manual_seed(4)
-    again, _ = trajectory(name, rastrigin(), START[2], seed=1)
-    np.testing.assert_array_equal(first, again)
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_another_seed_is_another_run_where_anything_is_drawn(name):
-    budget = 200 if name == "nelder_mead" else None  # it draws when its first descent has converged
-    first, _ = trajectory(name, rastrigin(), START[2], budget, seed=1)
-    other, _ = trajectory(name, rastrigin(), START[2], budget, seed=2)
-    assert np.array_equal(first, other) == (name in DRAWS_NOTHING)
-
-
-@pytest.mark.parametrize("name", [name for name in RIVALS if name not in CONVERGES])
-@pytest.mark.parametrize("budget", [3, 60])
-def test_a_rival_spends_the_whole_budget(name, budget):
-    if name in SLOW:
-        budget = min(budget, budget_of(name))
-    points, _ = trajectory(name, rastrigin(), START[2], budget)
-    assert len(points) == budget + 1
-
-
-@pytest.mark.parametrize("allowed", [1, 2, 6])
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_rival_lets_the_end_of_the_budget_out_at_once(name, allowed):
-    """Also where it comes sooner than the rival was told."""
-    evaluate = Recorder(rastrigin(), START[2], allowed)
-    with pytest.raises(BudgetExhausted):
-        RIVALS[name](evaluate, np.array(START[2]), budget_of(name), np.random.default_rng(0))
-    assert evaluate.calls == allowed + 2
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_who_looks_at_gradients(name):
-    honest, _ = trajectory(name, rastrigin(), START[2])
-    lied_to, _ = trajectory(name, rastrigin(), START[2], gradient=lambda x: np.cos(7 * x))
-    assert np.array_equal(honest, lied_to) == (name in GRADIENT_FREE)
-    if name in GRADIENT_FREE:
-        poisoned, _ = trajectory(name, rastrigin(), START[2], gradient=lambda x: np.full_like(x, np.nan))
-        np.testing.assert_array_equal(honest, poisoned)
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_rival_survives_a_function_with_a_hole(name):
-    def function(x):
-        hole = x[:, 0] < 0
-        return np.where(hole, np.nan, (x**2).sum(-1)), np.where(hole[:, None], np.nan, 2 * x)
-
-    _, trace = trajectory(name, BoxObjective(function, [-1, -1], [1, 1]), [0.9, 0.9])
-    assert trace[-1] <= trace[0] == pytest.approx(1.62)
+from trajectories import START, budget_of, quadratic, rastrigin, trajectory
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import friedmanchisquare, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from benchmarks.significance import compare, p_in_words
+from benchmarks.significance import better_than_rivals, compare, p_in_words
 
 
 def ordered(functions, methods=("a", "b", "c")):
@@ -96,3 +96,29 @@ def test_missing_numbers_are_refused(regrets):
 
 def test_no_p_is_zero():
     assert [p_in_words(p) for p in (0.01299, 1.2e-40, 0.0)] == ["p = 0.013", "p = 1.2e-40", "p < 1e-300"]
+
+
+def test_whether_one_method_is_better_than_each_rival():
+    rng = np.random.default_rng(3)
+    regrets = pd.DataFrame(np.maximum(rng.normal([-7, -6, -3, -2], 2, (47, 4)), -8.0), columns=list("abcd"))
+    table = better_than_rivals(regrets, "b")
+    assert list(table.index) == ["a", "c", "d"]
+    raw = [wilcoxon(regrets["b"], regrets[o], zero_method="zsplit", alternative="less").pvalue for o in "acd"]
+    np.testing.assert_allclose(table["p"], raw)
+    np.testing.assert_allclose(table["p_holm"], multipletests(raw, method="holm")[1])
+    assert table.loc["a", "p"] > 0.5 > 0.05 > table.loc["c", "p_holm"]
+    assert (table[["wins", "ties", "losses"]].sum(axis=1) == 47).all()
+    assert table.loc["d", "difference"] == pytest.approx((regrets["b"] - regrets["d"]).mean())
+
+
+def test_of_five_functions_won_the_one_sided_p_is_a_half_to_the_fifth():
+    table = better_than_rivals(ordered(5), "a")
+    np.testing.assert_allclose(table["p"], 0.5**5)
+    np.testing.assert_allclose(table["p_holm"], 2 * 0.5**5)
+    np.testing.assert_allclose(better_than_rivals(ordered(5), "c")["p"], 1.0)
+    assert better_than_rivals(ordered(3).assign(b=lambda t: t["a"]), "a").loc["b", "p"] == 1.0
+
+
+def test_a_method_of_interest_must_be_there():
+    with pytest.raises(ValueError, match="pop and its rivals need a number on every function"):
+        better_than_rivals(ordered(5), "pop")

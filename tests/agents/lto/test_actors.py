@@ -15,20 +15,23 @@ from pop_optimizer.networks.steps import StepNetwork
 TASK = LTOTask(history=5, budget=10)
 
 
-def model(make, policy):
+def model(make, policy, relative=False):
     env = GymnasiumVecEnv(gym.make_vec("LearningToOptimize-v0", num_envs=4, **vars(TASK)))
     scale = [0.5] * 5 + [2.0] * 20
     kwargs = {"features_extractor_class": ScaledFeatures, "features_extractor_kwargs": {"scale": scale}}
+    kwargs["relative"] = relative
     own = {"buffer_size": 100, "learning_starts": 4} if make is SAC else {"n_steps": 10, "batch_size": 20}
     return make(policy, env, policy_kwargs=kwargs, seed=0, device="cpu", **own)
 
 
+@pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize(("make", "policy"), [(PPO, StepActorCritic), (TRPO, StepActorCritic), (SAC, SACStepPolicy)])
-def test_the_exported_network_acts_as_the_policys_mode(make, policy, tmp_path):
-    ours = model(make, policy)
+def test_the_exported_network_acts_as_the_policys_mode(make, policy, relative, tmp_path):
+    ours = model(make, policy, relative)
     before = {name: weights.clone() for name, weights in exported(ours.policy).state_dict().items()}
     ours.learn(80)
     network = exported(ours.policy)
+    assert network.relative == relative
     assert (network.hidden.weight != before["hidden.weight"]).any()
     observation = np.random.default_rng(0).normal(size=(6, 25)).astype(np.float32)
     expected, _ = ours.predict(observation, deterministic=True)

@@ -7,7 +7,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agents.lto.gps import GuidedPolicySearch
+from agents.lto.gps import GuidedPolicySearch, cost_weights
 from agents.lto.linear_gaussian import Policy
 from agents.lto.policy import StepPolicy
 from agents.lto.unrolled import UnrolledDescent, unroll
@@ -50,8 +50,8 @@ class BowlTask(LearningTask):
 TASK = LTOTask(BowlTask(), history=3, budget=6, max_step=4.0)
 
 
-def made(reference="policy", task=TASK, groups=8, seed=0, **kwargs):
-    env = GroupedVecEnv(task, groups, 6, fixed=reference == "target")
+def made(reference="policy", task=TASK, groups=8, runs=6, seed=0, **kwargs):
+    env = GroupedVecEnv(task, groups, runs, fixed=reference == "target")
     env.seed(seed)
     settings = {"divergence": 1.0, "noise": 0.3, "first_epochs": 60, "epochs": 30, "batch_size": 64, "components": 3}
     return GuidedPolicySearch(StepPolicy, env, 3e-3, reference=reference, seed=seed, device="cpu", **settings | kwargs)
@@ -137,6 +137,66 @@ def test_the_linearized_network_is_its_tangent():
     _, jacobian = model.policy.network.linearized(observation)
     automatic = torch.stack([torch.func.jacrev(model.policy.network)(observation[0, t, 0]) for t in range(TASK.budget)])
     torch.testing.assert_close(jacobian[0], automatic.detach())
+
+
+def test_targets_that_look_back_less_far_take_the_rest_as_fixed():
+    task = replace(TASK, history=4)
+    model = made(task=task, memory=2, noise=1e-6, noise_floor=1e-6)
+    model.learn(8 * 6 * 6)
+    rollouts = played(model)
+    short = model._linearized(rollouts, rollouts.states(2))
+    model.memory = None
+    whole = model._linearized(rollouts, rollouts.states(4))
+    torch.testing.assert_close(short.gain, whole.gain[..., : short.gain.shape[-1]])
+    for linear, history in ((short, 2), (whole, 4)):
+        center = rollouts.states(history).mean(2, keepdim=True)
+        torch.testing.assert_close(linear.mean(center)[:, :, 0], whole.mean(rollouts.states(4)).mean(2))
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
+    """The first gradient of the fit is close to that of the cost itself, by differentiating through the runs."""
+    task = LTOTask("logistic", history=3, budget=6)
+    settings = {"multiplier": "shared", "momentum": "shared", "noise": 0.1, "noise_floor": 1e-4, "first_epochs": 20}
+    model = made(task=task, groups=40, runs=12, policy_kwargs={"relative": relative}, **settings)
+    model.learn(40 * 12 * 6)
+    rollouts, network = played(model), model.policy.network
+    _, values = unroll(network, task, model.env.functions, rollouts.x[:, 0, 0], task.budget)
+    exact = torch.autograd.grad(values[:, 1:].mean(), list(network.parameters()))
+    taught = []
+
+    def imitate(observations, wanted, precision, epochs):
+        missed = (network(observations) - wanted)[..., None]
+        loss = (missed.mT @ precision[:, :, None] @ missed).mean()
+        taught.extend(torch.autograd.grad(loss, list(network.parameters())))
+
+    monkeypatch.setattr(model, "_imitate", imitate)
+    model.train(rollouts)
+    exact, taught = (torch.cat([g.flatten() for g in each]).double() for each in (exact, taught))
+    assert torch.cosine_similarity(exact, taught, 0) > 0.6
+
+
+def test_weights_of_costs_are_derivatives_of_logarithms_of_gaps():
+    y = torch.tensor([[1.0, 0.3, 0.1], [5.0, 5.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    assert (cost_weights(y, None) == 1).all()
+    low = y.detach().amin(1, keepdim=True)
+    (exact,) = torch.autograd.grad((y - low + 1e-2).log().sum(), y)
+    weights = cost_weights(y.detach(), 1e-2)
+    torch.testing.assert_close(weights, exact / exact.mean(1, keepdim=True))
+    torch.testing.assert_close(weights.mean(1), torch.ones(2, dtype=torch.float64))
+
+
+def test_the_average_lags_behind():
+    policy = made().policy
+    old, new = policy.average.output.weight.clone(), policy.network.output.weight
+    with torch.no_grad():
+        new.add_(1.0)
+    policy.follow(0.75)
+    torch.testing.assert_close(policy.average.output.weight, old + 0.25)
+    observation = np.ones((1, 9), dtype=np.float32)
+    with torch.no_grad():
+        expected = policy.average(torch.ones(1, 9)).clamp(-1, 1).numpy()
+    np.testing.assert_allclose(policy.predict(observation)[0], expected, rtol=1e-5)
 
 
 def test_quadratic_costs_are_exact_on_bowls():

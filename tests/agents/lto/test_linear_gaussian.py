@@ -40,12 +40,14 @@ def dense(dynamics, t):
     return a, b, c
 
 
-def test_the_regulator_solves_the_riccati_recursion():
+@pytest.mark.parametrize("discount", [1.0, 0.8])
+def test_the_regulator_solves_the_riccati_recursion(discount):
     dynamics, costs, reference, _ = problem()
     eta = torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64)
-    policy = regulate(dynamics, costs, reference, eta, REACH)
+    policy = regulate(dynamics, costs, reference, eta, REACH, discount)
     p, s = torch.zeros(F, N, N).double(), torch.zeros(F, N).double()
     for t in reversed(range(T)):
+        p, s = discount * p, discount * s
         p[:, :D, :D] += costs.curvature[:, t] / eta[:, None, None]
         s[:, :D] += costs.slope[:, t] / eta[:, None]
         a, b, c = dense(dynamics, t)

@@ -75,3 +75,5 @@ def test_settings_that_cannot_be():
         LTOConfig(trajectories=0)
     with pytest.raises(ValueError, match="divergence must be positive"):
         LTOConfig(divergence=0.0)
+    with pytest.raises(ValueError, match="gap must be positive"):
+        LTOConfig(gap=-1.0)

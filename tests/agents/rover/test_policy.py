@@ -1,8 +1,13 @@
 import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sb3_contrib import RecurrentPPO
 
 from agents.rover.policy import PolicyConfig, network_of, train_policy
 from agents.rover.rollout import held_out_core, log10_gaps, on_objective, rollout
@@ -66,11 +71,49 @@ def test_a_run_is_resumed_with_the_same_settings_only(tmp_path):
     resumed = PolicyConfig(out=tmp_path, resume=True, **SMALL)
     train_policy(resumed)
     history = [json.loads(line) for line in (config.folder / "validation.jsonl").read_text().splitlines()]
-    assert history[-1]["steps"] > 200
+    assert [entry["steps"] for entry in history] == [0, 240, 240], "it had made its steps"
     with pytest.raises(ValueError, match="other settings"):
         train_policy(PolicyConfig(out=tmp_path, resume=True, **(SMALL | {"width": 16})))
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         train_policy(PolicyConfig(out=tmp_path, resume=True, seed=5, **SMALL))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from agents.rover import policy
+from tests.agents.rover.test_policy import SMALL
+
+saves = []
+
+def write(*arguments, **card):
+    saves.append(whole(*arguments, **card))
+    if len(saves) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+whole, policy.write_weights = policy.write_weights, write
+config = policy.PolicyConfig(out=Path(sys.argv[1]), minutes=1e6, validate_every=40, **SMALL)
+policy.Keeper.best = property(lambda keeper: float("inf"), lambda keeper, value: None)  # so that every save writes
+policy.train_policy(config)
+"""
+
+
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
+    outs = tmp_path / "killed", tmp_path / "whole"
+    died = subprocess.run([sys.executable, "-c", KILLED, str(outs[0])], check=False)
+    assert died.returncode == -signal.SIGKILL
+    configs = [PolicyConfig(out=out, minutes=1e6, validate_every=40, **SMALL) for out in outs]
+    saved = RecurrentPPO.load(configs[0].folder / "state.zip").num_timesteps
+    assert 0 < saved < 200
+    train_policy(replace(configs[0], resume=True))
+    train_policy(configs[1])
+    ends = [RecurrentPPO.load(config.folder / "state.zip") for config in configs]
+    assert ends[0].num_timesteps == ends[1].num_timesteps
+    for one, other in zip(*(end.policy.state_dict().values() for end in ends), strict=True):
+        assert torch.equal(one, other)
+    told = [(config.folder / "validation.jsonl").read_text().splitlines() for config in configs]
+    scores = [[(entry["steps"], entry["log10_gap"]) for entry in map(json.loads, lines)] for lines in told]
+    assert scores[0] == scores[1]
 
 
 def test_a_run_may_begin_with_the_weights_of_another(tmp_path):

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from benchmarks.lto import claims as claims_module
 from benchmarks.lto import rivals as rivals_module
 from benchmarks.lto.claims import Claims, bootstrap, margins, run, summary
-from benchmarks.lto.rivals import BOX, RIVALS, Boxed, best_so_far, lbfgs, tuned, wolfe_lbfgs
+from benchmarks.lto.rivals import BOX, RIVALS, Boxed, best_so_far, lbfgs, rover_values, tuned, wolfe_lbfgs
 from pop_envs import LogisticRegression, LTOTask
 from pop_envs.objectives.learning_tasks import functions_for
 from pop_optimizer.lto import LTOCard, save_policy
@@ -97,6 +97,15 @@ def test_losses_in_a_box():
     torch.testing.assert_close(boxed.rows(torch.tensor([2])).value_and_grad(u[:1])[0], y[2:])
 
 
+def test_the_rover_begins_at_the_start_and_finds_lower_values():
+    functions, x0 = some()
+    values = rover_values(functions, x0, 80, 3.0)
+    assert values.shape == (3, 81)
+    torch.testing.assert_close(values[:, 0], functions.value_and_grad(x0)[0])
+    assert (best_so_far(values)[:, -1] < values[:, 0]).all()
+    torch.testing.assert_close(rover_values(functions, x0, 80, 3.0), values)
+
+
 def test_tuned_settings_are_of_the_grid_and_in_the_middle_of_it(quick):
     settings = tuned(LogisticRegression())
     assert set(settings) == set(RIVALS)
@@ -117,9 +126,10 @@ def test_a_small_run_writes_tables_and_figures(tmp_path, monkeypatch, quick):
     for label in ("gps", "ppo"):
         save_policy(tmp_path / label / "logistic", network, card)
     learned = tuple(f"{label}={tmp_path / label}/{{task}}" for label in ("gps", "ppo"))
-    run(Claims(("logistic",), learned, (), tmp_path / "out"), Console(quiet=True))
+    run(Claims(("logistic",), learned, ("ppo",), (), tmp_path / "out"), Console(quiet=True))
     assert (tmp_path / "out" / "margins.png").stat().st_size < 150_000
     text = (tmp_path / "out" / "summary.md").read_text()
     assert "## logistic" in text
     assert "| ppo |" in text
     assert "POP, in a box" in text
+    assert "Rover Descent" in text

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from agents.rover.direction import angles, held_out
 from agents.rover.policy import PolicyConfig
 from agents.rover.rollout import held_out_core, log10_gaps
 from benchmarks.rover import ablations, report, schedules, speed
+from benchmarks.rover.angles import Unlearned
 from benchmarks.rover.functions import STARTS, Values, core_at
 from benchmarks.rover.landscapes import compare, perturbed
 from benchmarks.rover.rivals import USUAL
@@ -61,7 +63,14 @@ def test_the_functions_starts_lie_in_their_boxes():
         assert (np.abs(starts) <= 1).all()
         core = core_at(objective, starts, 2)
         assert core.search.y.item() == pytest.approx(vlse.problem(name, 2).value_and_grad([own])[0].item())
-        assert core.search.scales.alpha.item() == USUAL
+        assert core.search.scales.alpha.item() == core.search.scales.delta.item() == USUAL
+        wider = core_at(objective, starts, 2, 1.0, "best")
+        assert (wider.search.scales.alpha.item(), wider.search.scales.delta.item()) == (USUAL, 1.0)
+
+
+def test_nothing_need_be_learned_for_a_bowl_or_a_valley():
+    states = held_out(("quadratic", "valley"), 5, 0.02, functions=128)
+    assert angles(Unlearned(), states).max() < 1
 
 
 def test_every_variant_can_be_trained(tmp_path, monkeypatch):

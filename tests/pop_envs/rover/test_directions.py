@@ -61,11 +61,40 @@ def test_the_shipped_network_points_downhill():
     seen, _ = rescaled(functions.values_at(x[:, None] - 0.1 * grid_offsets(5)))
     told, gradient = Seeing(shipped_direction())(seen, functions, x), Gradient()(seen, functions, x)
     assert ((told * gradient).sum(1) > 0).double().mean() > 0.97
+    bowls, x = drawn("quadratic", batch=256)
+    seen, _ = rescaled(bowls.values_at(x[:, None] - 0.1 * grid_offsets(5)))
+    assert (Seeing(shipped_direction())(seen, bowls, x) * Newton()(None, bowls, x)).sum(1).min() > 0.99
+
+
+@pytest.mark.parametrize("n", [5, 7])
+def test_differences_tell_both_teachers_directions(n):
+    functions, x = drawn("quadratic", "valley", "plateau")
+    seen, _ = rescaled(functions.values_at(x[:, None] - 0.01 * grid_offsets(n)))
+    descent, newton, shape = DirectionNetwork(n)._teachers(seen)
+    for told, teacher in ((descent, Gradient()), (newton, Newton())):
+        torch.testing.assert_close(told.double(), teacher(None, functions, x), rtol=0, atol=2e-2)
+    assert shape.abs().max() <= 2**0.5 + 1e-6
+    _, _, hessian = derivatives(functions, x)
+    expected = (hessian[:, 0, 0] - hessian[:, 1, 1]) / hessian.norm(dim=(1, 2))
+    torch.testing.assert_close(shape[:, 0].double(), expected, rtol=0, atol=2e-2)
+
+
+def test_a_grid_that_curves_along_one_line_leads_down_the_line():
+    line = (grid_offsets(5)[:, 0] + 3.5).square().view(1, 5, 5).float() / 30
+    told = Seeing(DirectionNetwork().eval())(torch.cat([line, line.mT]), None, None)
+    torch.testing.assert_close(told, torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double())
+
+
+def test_a_network_in_the_papers_form_gives_eq_2s_y_itself():
+    network = DirectionNetwork(channels=4, width=8, differences=False).eval()
+    assert [tuple(layer.weight.shape) for layer in network.dense if hasattr(layer, "weight")] == [(8, 8), (2, 8)]
+    assert network(torch.rand(3, 5, 5)).shape == (3, 2)
 
 
 def test_networks():
-    with pytest.raises(ValueError, match="at least 5 x 5, got n=3"):
-        DirectionNetwork(3)
+    for n in (3, 6):
+        with pytest.raises(ValueError, match=f"odd grid of at least 5 x 5, got n={n}"):
+            DirectionNetwork(n)
     with pytest.raises(FileNotFoundError, match="make train FAMILY=rover-direction"):
         load_direction("nowhere")
     assert DirectionNetwork(7)(torch.rand(2, 7, 7)).shape == (2, 2)
