@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ import torch
 import tyro
 from gymnasium.vector import AutoresetMode
 from rich.console import Console
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import configure
 
 from agents.evaluate import print_scores, scores_of, yardsticks
 from agents.pop.episodic_ppo import EpisodicPPO
 from agents.pop.policy import TrajectoryPolicy
+from agents.training.algorithms import EPISODIC, hyperparameters, load_saved, new_model
 from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
 from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
@@ -29,8 +32,9 @@ from agents.vec_env import DrawnVecEnv
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.pop.env import POPVectorEnv
 from pop_envs.pop.task import POPTask
-from pop_optimizer.ask_tell import POPPolicy
-from pop_optimizer.checkpoint import load_checkpoint
+from pop_optimizer.ask_tell import Policy, POPPolicy
+from pop_optimizer.checkpoint import CARD
+from pop_optimizer.model import ModelPolicy
 
 Choice = TypeVar("Choice")
 
@@ -67,20 +71,25 @@ def train(config: TrainConfig) -> dict[str, dict[str, Score]]:
 
 def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     model, seconds = _resume(config) if config.resume else (_new(config), 0.0)
-    assert isinstance(model.learning_rate, WarmCosine)
-    clock = Clock(config, model.learning_rate, before=seconds)
-    policy = POPPolicy(model.policy.network, config.task)
-    sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
-    # Patience shows in more coordinates and longer runs.
-    sets["plain"] = ValidationSet.of("plain", 4 * config.task.budget, size=128, dim=8)
-    validation = Validation(clock, policy, sets)
-    bar = ProgressBar(clock)
+    schedule = model.learning_rate
+    clock = Clock(config, schedule if isinstance(schedule, WarmCosine) else None, before=seconds)
+    policy: Policy
+    if isinstance(model, EpisodicPPO):
+        policy = POPPolicy(model.policy.network, config.task)
+        sets = {name: ValidationSet.of(name, config.task.budget) for name in PRIORS}
+        # Patience shows in more coordinates and longer runs.
+        sets["plain"] = ValidationSet.of("plain", 4 * config.task.budget, size=128, dim=8)
+    else:
+        policy = ModelPolicy(model.policy)
+        sets = {name: ValidationSet.of(name, config.task.budget, dim=config.dims[0]) for name in PRIORS}
+    validation, statistics = Validation(clock, policy, sets), RolloutStatistics(clock)
+    bar = ProgressBar(clock, statistics)
     model.set_logger(configure(str(config.folder / "log"), ["tensorboard"]))
     console.print(f"Training in {config.folder}; watch it with: tensorboard --logdir {config.out}")
     try:
         model.learn(
             config.functions * config.task.budget - model.num_timesteps,
-            callback=CallbackList([clock, RolloutStatistics(clock), validation, bar]),
+            callback=CallbackList([clock, statistics, validation, bar]),
             reset_num_timesteps=not config.resume,
         )
     except KeyboardInterrupt:
@@ -89,7 +98,13 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
         console.print(f"Interrupted, and saved. Go on with: {_command(config)} --resume")
         raise
     validation.validate()
-    scores = {name: {**scores_of("POP", policy, chosen), **yardsticks(chosen)} for name, chosen in sets.items()}
+    scores = {
+        name: {
+            **scores_of(config.algorithm if config.algorithm != EPISODIC else "POP", policy, chosen),
+            **yardsticks(chosen),
+        }
+        for name, chosen in sets.items()
+    }
     print_scores(scores, console)
     console.print(f"{clock.functions:,} functions in {clock.seconds / 60:.1f} minutes; checkpoint in {config.folder}")
     return scores
@@ -132,13 +147,17 @@ def _drawn(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
 
 
 def _vector_env(config: TrainConfig, task: POPTask, dim: int) -> POPVectorEnv:
-    # Fewer functions of more coordinates and longer runs, so that every update takes the same time and memory.
-    share = config.batch_episodes * config.dims[0] * config.task.budget // (dim * task.budget)
+    if config.algorithm == EPISODIC:
+        # Fewer functions of more coordinates and longer runs, so that every update takes the same time and memory.
+        share = config.batch_episodes * config.dims[0] * config.task.budget // (dim * task.budget)
+        num_envs = max(1, share) * (config.episodes // config.batch_episodes)
+    else:
+        num_envs = hyperparameters(config.algorithm, config.hyperparameters)["n_envs"]
     return POPVectorEnv(
-        max(1, share) * (config.episodes // config.batch_episodes),
+        num_envs,
         dim=dim,
         **vars(task),
-        observation="token",
+        observation="trajectory" if config.extractor else "token",
         autoreset_mode=AutoresetMode.DISABLED,
         device=config.device,
     )
@@ -152,9 +171,15 @@ def _seed_all(config: TrainConfig, env: DrawnVecEnv, functions: int) -> None:
     np.random.seed(int(numpy_seed))  # noqa: NPY002 (SB3 permutes with the global generator)
 
 
-def _new(config: TrainConfig) -> EpisodicPPO:
+def _new(config: TrainConfig) -> BaseAlgorithm:
     env = _environment(config)
     _seed_all(config, env, 0)
+    network = {name: getattr(config, name) for name in ("width", "depth", "heads", "mixing", "window")}
+    if config.algorithm != EPISODIC:
+        settings = hyperparameters(config.algorithm, config.hyperparameters)
+        model = new_model(config.algorithm, env, settings, network if config.extractor else None, config.device)
+        model.action_space.seed(config.seed)
+        return model
     return EpisodicPPO(
         TrajectoryPolicy,
         env,
@@ -165,18 +190,18 @@ def _new(config: TrainConfig) -> EpisodicPPO:
         gae_lambda=config.gae_lambda,
         clip_range=config.clip,
         ent_coef=config.entropy,
-        policy_kwargs={name: getattr(config, name) for name in ("head", "width", "depth", "heads", "mixing", "window")},
+        policy_kwargs={"head": config.head, **network},
         device=config.device,
     )
 
 
-def _resume(config: TrainConfig) -> tuple[EpisodicPPO, float]:
+def _resume(config: TrainConfig) -> tuple[BaseAlgorithm, float]:
     """The model as it was saved, and the seconds that it had been trained for."""
     env = _environment(config)
-    model = EpisodicPPO.load(config.folder / STATE, env=env, device=config.device)
-    card = load_checkpoint(config.folder)[1]
-    _seed_all(config, env, card.functions)
-    return model, card.seconds
+    model = load_saved(config.algorithm, config.folder, STATE, env, config.device)
+    card = json.loads((config.folder / CARD).read_text("utf-8"))
+    _seed_all(config, env, card["functions"])
+    return model, card["seconds"]
 
 
 if __name__ == "__main__":

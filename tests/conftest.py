@@ -4,6 +4,7 @@ from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
 from pop_envs import POPTask
+from pop_envs.pop.step_rules import SignedStep
 from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
 
@@ -30,7 +31,7 @@ def made_policy(dim=2, head="mixture", seed=0, spread=0.1, tokens=None, **shape)
     torch.manual_seed(seed)
     shape = {"width": 16, "depth": 2, "heads": 2, **shape}
     observations, actions = (
-        TokenSpace(TOKENS[tokens]() if tokens else made_tokens(8), 50, (dim,)),
+        TokenSpace(TOKENS[tokens]() if tokens else made_tokens(8), SignedStep(), 50, (dim,)),
         spaces.Box(-1, 1, (dim,)),
     )
     policy = TrajectoryPolicy(observations, actions, lambda _: 1e-3, head=head, **shape)

@@ -286,7 +286,10 @@ class POPEpisodes(CoreEpisodes[Core, EpisodePainter]):
         if observation == "trajectory":
             self._tokens = np.zeros((core.num_envs, self.budget + 1, *shape), np.float32)
         self.observation_space = TokenSpace(
-            tokens, self.budget, (core.dim,) if self._tokens is None else (self.budget + 1, core.dim)
+            tokens,
+            core.search.step_rule,
+            self.budget,
+            (core.dim,) if self._tokens is None else (self.budget + 1, core.dim),
         )
         self.action_space = Box(-1.0, 1.0, (core.dim,), np.float32)
 
