@@ -60,7 +60,7 @@ def hyperparameters(algorithm: str, file: Path | None = None) -> dict[str, Any]:
     return {"n_envs": 1, **known}
 
 
-def new_model(
+def stock_model(
     algorithm: str, env: VecEnv, settings: dict[str, Any], extractor: dict[str, Any] | None, device: str
 ) -> BaseAlgorithm:
     """An untrained model.

@@ -21,6 +21,7 @@ from agents.pop.policy import TrajectoryPolicy
 from agents.training.algorithms import EPISODIC, hyperparameters, save_model
 from agents.training.command_line import progress
 from agents.training.config import TrainConfig
+from agents.training.distributed import first_says, world_size
 from agents.training.validation import Score, ValidationSet
 from pop_envs.rendering import draw_landscape, draw_path
 from pop_optimizer.ask_tell import Policy, run
@@ -66,6 +67,7 @@ class Clock(BaseCallback):
         super().__init__()
         self.config, self.schedule = config, schedule
         self._begin = time.monotonic() - before
+        self._agreed: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -84,7 +86,11 @@ class Clock(BaseCallback):
 
     @property
     def _time_progress(self) -> float:
-        return self.seconds / (60 * self.config.minutes)
+        return (self.seconds if self._agreed is None else self._agreed) / (60 * self.config.minutes)
+
+    def _on_rollout_start(self) -> None:
+        if world_size() > 1:  # whose clocks differ, and who must end, and learn, alike
+            self._agreed = first_says(self.seconds)
 
     def _on_step(self) -> bool:
         if self.schedule is not None:
