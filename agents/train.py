@@ -28,7 +28,7 @@ from agents.training.algorithms import EPISODIC, hyperparameters, load_saved, st
 from agents.training.callbacks import STATE, Clock, ProgressBar, RolloutStatistics, Validation, WarmCosine
 from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
-from agents.training.distributed import WorkerLost, own_device, rank, together, world_size
+from agents.training.distributed import WorkerLost, ends_in_peace, own_device, rank, together, world_size
 from agents.training.distributed import share as shared
 from agents.training.folders import claim_folder
 from agents.training.globals import lent_globals
@@ -107,6 +107,7 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
     except (KeyboardInterrupt, WorkerLost, RuntimeError) as stop:
         if not isinstance(stop, KeyboardInterrupt | WorkerLost) and world_size() == 1:
             raise
+        ends_in_peace()
         bar.on_training_end()  # leaves the terminal as it was
         validation.save({})
         why = "Interrupted" if isinstance(stop, KeyboardInterrupt) else "Another process has ended: stopped"

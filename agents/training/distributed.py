@@ -118,5 +118,12 @@ def _total(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def ends_in_peace() -> None:
+    """Lets this process save what it has, though torchrun tells it to end; and kills it half a minute later."""
+    if world_size() > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
+    ends_in_peace()
     raise WorkerLost("torchrun ends this process, for another one has ended")
