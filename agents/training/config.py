@@ -11,13 +11,11 @@ import tyro
 
 from agents.training.algorithms import ALGORITHMS, EPISODIC, hyperparameters
 from pop_envs.checks import positive, positive_int
-from pop_envs.pop.task import POPTask, PriorLike
+from pop_envs.pop.task import FULL, POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
 LAYOUT = 4
 """Of the state that a run is resumed from: with another one it cannot be."""
-
-_TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class TrainConfig:
     device: str = "cpu"
     """Where PyTorch computes: cpu, cuda or another device of its own."""
 
-    task: Annotated[POPTask, tyro.conf.arg(name="")] = _TASK
+    task: Annotated[POPTask, tyro.conf.arg(name="")] = FULL
     """What is trained on."""
     priors: tuple[PriorLike, ...] = ()
     """Priors, of which one is drawn for each update, if there are more than the task's; named twice, twice as often."""

@@ -196,6 +196,9 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     | `tokens`      | `str`, `Tokens`             | `"paper"`       | `"paper"`, `"full"`, `"options"` or your own     |
     | `render_mode` | `str`                       | `None`          | `"rgb_array"`: contour, path and value curve     |
 
+    The defaults are the paper's. `POP-full-v0` is the same environment with the arguments that learn best,
+    `prior="wide"`, `reward="log_gap"`, `step_rule="quasi_newton"` and `tokens="options"`.
+
     `POPVectorEnv`, which `gymnasium.make_vec` gives, takes `num_envs`, `autoreset_mode` and `device` as well.
 
     ## References
