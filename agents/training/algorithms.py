@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from sb3_contrib import TQC, TRPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
@@ -87,11 +88,11 @@ def stock_model(
         if noise != "normal" or deviation is None:
             raise ValueError(f'noise_type must be "normal", with a noise_std, got {noise!r} and {deviation!r}')
         dim = env.action_space.shape[0]  # type: ignore[index]
-        settings["action_noise"] = NormalActionNoise([0.0] * dim, [float(deviation)] * dim)
+        settings["action_noise"] = NormalActionNoise(np.zeros(dim), np.full(dim, float(deviation)))
     if isinstance(settings.get("train_freq"), list):
         settings["train_freq"] = tuple(settings["train_freq"])
     try:
-        return STOCK[algorithm](policy, env, policy_kwargs=policy_kwargs, device=device, **settings)  # type: ignore[call-arg]
+        return STOCK[algorithm](policy, env, policy_kwargs=policy_kwargs, device=device, **settings)
     except TypeError as error:
         raise ValueError(f"the hyper-parameters do not fit {algorithm}: {error}") from error
 
