@@ -115,7 +115,7 @@ def test_the_table_has_these_rows_and_these_ids():
         name.removeprefix("test_") for name in globals() if name.startswith("test_") and "table" not in name
     )
     assert sorted(re.sub(r"\W.*", "", name).lower().replace("_", "") for name in rows) == sorted(
-        name.replace("_of_rewards", "").replace("_", "") for name in tested if "variant" not in name
+        name.replace("_of_rewards", "").replace("_", "") for name in tested
     )
     assert all(name in table.splitlines()[0] for name in IDS)
 
@@ -123,3 +123,10 @@ def test_the_table_has_these_rows_and_these_ids():
 def test_the_full_variant_is_what_training_starts_from():
     env = gym.make("POP-full-v0").unwrapped
     assert env.episodes.core.task == FULL
+
+
+def test_the_example_of_the_page_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "algorithms.md", "exec"), {})
+    assert capsys.readouterr().out.split() == ["51"]
