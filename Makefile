@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 PRESET ?= quick
 FAMILY ?= pop
 TASK ?= logistic
+ALGORITHM ?= episodic_ppo
 ARGS ?=
 
 # What trains each family.
-TRAIN_pop = agents.train $(PRESET)
+TRAIN_pop = agents.train $(PRESET) $(if $(filter-out episodic_ppo,$(ALGORITHM)),--algorithm $(ALGORITHM))
 TRAIN_rover-direction = agents.rover.train direction
 TRAIN_rover = agents.rover.train policy
 TRAIN_lto = agents.lto.train $(TASK)
@@ -24,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover-direction|rover|lto] [PRESET=...|TASK=...] [ARGS=...]
+train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover-direction|rover|lto] [PRESET=...|TASK=...] [ALGORITHM=sac|...] [ARGS=...]
 	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be pop, rover-direction, rover or lto)) $(ARGS)
 
 test: $(VENV)/installed  ## Runs the tests
