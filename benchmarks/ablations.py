@@ -308,7 +308,7 @@ def report(results: pd.DataFrame, study: Study, console: Console) -> None:
     for dim in DIMS:
         header, *rows = _cells(results, dim)
         seeds = ", ".join(map(str, study.seeds))
-        printed = Table(title=f"{dim}-D, {study.minutes:g} minutes each: means over seeds ({seeds})")
+        printed = Table(title=f"{dim}-D, {study.minutes:g} minutes each: means over seeds ({seeds})", padding=0)
         for i, name in enumerate(header):
             printed.add_column(name, justify="right" if i else "left", no_wrap=i == 0)
         for cells in rows:

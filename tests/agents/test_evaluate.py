@@ -2,6 +2,7 @@ import pytest
 
 from agents.evaluate import main, scores_of, yardsticks
 from agents.training.validation import ValidationSet
+from pop_envs.objectives.priors import PRIORS
 from pop_optimizer.checkpoint import load_checkpoint
 
 
@@ -25,8 +26,8 @@ def test_scores_are_those_of_the_validation_set(checkpoint):
 def test_the_command_prints_each_policy_on_each_prior(checkpoint, monkeypatch, capsys):
     printed = evaluated(monkeypatch, capsys, checkpoint, "--size", 6, "--budget", 5, "--dim", 3)
     rows = [line for line in printed.splitlines() if "│" in line]
-    assert len(rows) == 3 * 6
-    assert sum("sampled" in row for row in rows) == 3
+    assert len(rows) == len(PRIORS) * 6
+    assert sum("sampled" in row for row in rows) == len(PRIORS)
     optimizer, _ = load_checkpoint(checkpoint)
     chosen = ValidationSet.of("wide", 5, 6, 3)
     score = scores_of("POP", optimizer, chosen)["POP"]

@@ -247,7 +247,10 @@ def test_means_and_standard_deviations_are_over_seeds():
         "wide_8d_log10_regret": [-3.0, -3.0, -4.0, -6.0],
     }
     measures |= {
-        name.replace("wide", "plain"): [n - 1 for n in values] for name, values in measures.items() if "wide" in name
+        name.replace("wide", prior): [n - less for n in values]
+        for prior, less in (("plain", 1), ("kernels", 2))
+        for name, values in measures.items()
+        if "wide" in name
     }
     results = pd.DataFrame(rows).assign(**measures)
     table = over_seeds(results)
@@ -261,7 +264,7 @@ def test_means_and_standard_deviations_are_over_seeds():
     low, high = text.split("## 2-D")[1].split("## 8-D")
     assert "| head: free | 0.600 ± 0.141 | -1.50 ± 0.71 | 0.150 ± 0.071 | -4.00 ± 0.00 | -0.850 ± 0.071 |" in low
     assert "| head: free | 0.500 ± 0.141 | -0.50 ± 0.71 | 0.050 ± 0.071 | -3.00 ± 0.00 | -0.950 ± 0.071 |" in high
-    assert low.count("| -5.00 ± 0.00 | 2,000 ± 1,414 |") == high.count("| -4.00 ± 0.00 | 2,000 ± 1,414 |") == 1
+    assert low.count("| -6.00 ± 0.00 | 2,000 ± 1,414 |") == high.count("| -5.00 ± 0.00 | 2,000 ± 1,414 |") == 1
     assert "| as-shipped | 0.900 ± 0.000 | -3.25 ± 0.35 |" in text
     # One seed has no deviation.
     one = summary(results[results["seed"] == 0], Study(seeds=(0,)))
