@@ -23,19 +23,28 @@ from benchmarks.sweep import Sweep
 _DESCRIPTION = "Runs what is missing of all studies, reports on them, and writes the documentation's tables."
 
 _FEW = "pop lbfgsb_restarts dual_annealing-tuned basin_hopping-tuned direct differential_evolution-tuned"
-_MANY = f"{_FEW} lbfgsb dual_annealing cma_es-tuned adam-tuned random_search"
-_SHIPPED = "--no-strict --checkpoint pop=pop_optimizer/weights/pop"
+_BEST = "stogo mlsl-tuned tiktak-tuned scatter_search-tuned"
+_GLOBAL = f"{_BEST} mlsl tiktak scatter_search direct_l-tuned"
+_MANY = f"{_FEW} lbfgsb dual_annealing cma_es-tuned adam-tuned random_search {_GLOBAL}"
+_OTHERS = f"pop lbfgsb_restarts cma_es dual_annealing-tuned mlsl {_BEST}"
+_SHIPPED = "--checkpoint pop=pop_optimizer/weights/pop"
+_POP = f"--no-strict {_SHIPPED}"
 
 STUDIES = {
     "vlse": f"--suite vlse shifted --methods {_MANY}",
-    "plain": f"--suite mgh nist --methods pop lbfgsb lbfgsb_restarts least_squares --budgets 50 200 500 --starts 5 "
-    f"{_SHIPPED}",
-    "rosenbrock": f"--suite rosenbrock --methods pop lbfgsb lbfgsb_restarts --budgets 500 --starts 20 {_SHIPPED}",
-    "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_SHIPPED}",
-    "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_SHIPPED}",
-    "budgets": f"--budgets 100 200 --methods {_FEW} {_SHIPPED}",
-    "robust": f"--suite shifted rotated noisy --starts 8 --methods {_FEW} {_SHIPPED}",
-    "scaled": f"--suite scaled --dims 5 10 --starts 8 --methods {_FEW} {_SHIPPED}",
+    "plain": f"--suite mgh nist --methods pop lbfgsb lbfgsb_restarts least_squares --budgets 50 200 500 --starts 5 {_POP}",
+    "rosenbrock": f"--suite rosenbrock --methods pop lbfgsb lbfgsb_restarts --budgets 500 --starts 20 {_POP}",
+    "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_BEST} {_POP}",
+    "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_BEST} {_POP}",
+    "budgets": f"--budgets 100 200 --methods {_FEW} {_BEST} {_POP}",
+    "robust": f"--suite rotated noisy --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
+    "scaled": f"--suite scaled --dims 5 10 --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
+    "bbob": f"--suite bbob --dims 2 3 5 10 --starts 1 --budgets 10 50 100 --per-dim --methods {_OTHERS} {_SHIPPED}",
+    "gkls": f"--suite gkls --dims 2 3 4 5 --count 8 --starts 1 --budgets 10 50 100 --per-dim --methods {_OTHERS} {_POP}",
+    "zeroshot": f"--suite zeroshot --dims 2 3 4 6 8 10 --starts 4 --budgets 19 29 39 49 --methods {_OTHERS} {_SHIPPED}",
+    "values": f"--suite vlse shifted --starts 2 --methods {_FEW} scatter_search-tuned cma_es-tuned bobyqa bads {_SHIPPED}",
+    "slow": "--starts 1 --slow-starts 1 --budgets 20 --methods pop lbfgsb_restarts scatter_search-tuned bobyqa bads "
+    f"bayesian_optimization gradient_bayesian_optimization {_POP}",
 }
 """What each runs, as the command line of ``benchmarks.run``; its results are in results/NAME."""
 
