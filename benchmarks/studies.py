@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 
 from agents.training.command_line import command
-from benchmarks import tables
+from benchmarks import tables, vlse
 from benchmarks.jobs import RESUMABLE
 from benchmarks.report import report
 from benchmarks.run import report_again, run
@@ -31,20 +31,20 @@ _SHIPPED = "--checkpoint pop=pop_optimizer/weights/pop"
 _POP = f"--no-strict {_SHIPPED}"
 
 STUDIES = {
-    "vlse": f"--suite vlse shifted --methods {_MANY}",
+    "vlse": f"--methods {_MANY}",
     "plain": f"--suite mgh nist --methods pop lbfgsb lbfgsb_restarts least_squares --budgets 50 200 500 --starts 5 {_POP}",
     "rosenbrock": f"--suite rosenbrock --methods pop lbfgsb lbfgsb_restarts --budgets 500 --starts 20 {_POP}",
-    "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_BEST} {_POP}",
-    "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_BEST} {_POP}",
-    "budgets": f"--budgets 100 200 --methods {_FEW} {_BEST} {_POP}",
-    "robust": f"--suite rotated noisy --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
+    "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_POP}",
+    "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_POP}",
+    "budgets": f"--budgets 100 200 --starts 8 --methods {_FEW} {_BEST} {_POP}",
+    "robust": f"--suite shifted rotated noisy --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
     "scaled": f"--suite scaled --dims 5 10 --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
     "bbob": f"--suite bbob --dims 2 3 5 10 --starts 1 --budgets 10 50 100 --per-dim --methods {_OTHERS} {_SHIPPED}",
     "gkls": f"--suite gkls --dims 2 3 4 5 --count 8 --starts 1 --budgets 10 50 100 --per-dim --methods {_OTHERS} {_POP}",
     "zeroshot": f"--suite zeroshot --dims 2 3 4 6 8 10 --starts 4 --budgets 19 29 39 49 --methods {_OTHERS} {_SHIPPED}",
-    "values": f"--suite vlse shifted --starts 2 --methods {_FEW} scatter_search-tuned cma_es-tuned bobyqa bads {_SHIPPED}",
-    "slow": "--starts 1 --slow-starts 1 --budgets 20 --methods pop lbfgsb_restarts scatter_search-tuned bobyqa bads "
-    f"bayesian_optimization gradient_bayesian_optimization {_POP}",
+    "values": f"--suite vlse shifted --starts 1 --methods pop lbfgsb_restarts direct cma_es-tuned bobyqa bads {_SHIPPED}",
+    "slow": f"--functions {' '.join(vlse.names()[::4])} --starts 1 --slow-starts 1 --budgets 20 --methods pop "
+    f"lbfgsb_restarts scatter_search-tuned bobyqa bads bayesian_optimization gradient_bayesian_optimization {_POP}",
 }
 """What each runs, as the command line of ``benchmarks.run``; its results are in results/NAME."""
 
