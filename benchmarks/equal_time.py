@@ -8,6 +8,7 @@ so many the method is run. What was measured before is kept.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,8 +150,17 @@ def run(study: EqualTime, console: Console | None = None) -> None:
     figure = study.page.with_suffix(".png")
     draw(_SECTION, rows).savefig(figure, dpi=90)
     block = [_evaluations(own, steps), table(_SECTION, rows), f"![Regret after equal time]({figure.name})", _said(rows)]
+    write_atomically(study.out / "equal_time.json", _scores(rows).encode())
     page = rewritten(study.page.read_text("utf-8"), "equal_time", "\n\n".join(block))
     write_atomically(study.page, page.encode())
+
+
+def _scores(rows: pd.DataFrame) -> str:
+    """The means over all functions, for the page of all results."""
+    means = rows.groupby(["method", "x"], sort=False)["value"].mean().unstack("x")[list(COSTS)]
+    methods = {str(method): [float(f"{mean:.4g}") for mean in row] for method, row in means.T.items()}
+    score = "mean log10 regret of the 47 functions, plain and shifted"
+    return json.dumps({"costs_ms": list(COSTS), "methods": methods, "score": score}, indent=2) + "\n"
 
 
 def _evaluations(own: pd.Series, steps: dict[tuple[str, float], int]) -> str:
