@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class EqualTime:
         *("lbfgsb_restarts", "dual_annealing-tuned", "mlsl-tuned", "tiktak-tuned", "stogo", "scatter_search-tuned"),
         *("direct", "cma_es-tuned"),
     )
-    starts: int = 2
+    starts: int = 1
     most: int = 1000
     page: Path = Path("docs/equal_time.md")
     out: Path = Path("results/equal_time")
@@ -177,13 +178,24 @@ def _evaluations(own: pd.Series, steps: dict[tuple[str, float], int]) -> str:
 
 def _said(rows: pd.DataFrame) -> str:
     """Who is best, in words."""
-    best = []
+    on_each, on_all = (_from(right_from(found)) for found in (rows, rows.assign(panel="both")))
+    lines = [
+        f"**POP has the lowest mean on both sets {on_each}**, and the lowest mean of the two together {on_all}.",
+        "Who is ahead of it:",
+        "",
+    ]
     for panel in dict.fromkeys(rows["panel"]):
         means = rows[rows["panel"] == panel].groupby(["x", "method"])["value"].mean().unstack("method")
-        best += [f"{panel}, {x:g} ms: {method}" for x, method in means.idxmin(axis=1).items()]
-    cost = right_from(rows)
-    claim = f"from {cost:g} ms an evaluation on" if np.isfinite(cost) else "at none of these costs"
-    return f"**POP has the lowest mean on both sets {claim}.** The lowest mean: {'; '.join(best)}."
+        for cost, row in means.iterrows():
+            ahead = row[row < row["pop"]].sort_values()
+            found = ", ".join(f"{method} {mean:.2f}" for method, mean in ahead.items()) or "nobody"
+            text = f"- {panel}, {cost:g} ms, POP {row['pop']:.2f}: {found}"
+            lines += textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _from(cost: float) -> str:
+    return f"from {cost:g} ms an evaluation on" if np.isfinite(cost) else "at none of these costs"
 
 
 def main() -> None:
