@@ -180,8 +180,8 @@ def _said(rows: pd.DataFrame) -> str:
     """Who is best, in words."""
     on_each, on_all = (_from(right_from(found)) for found in (rows, rows.assign(panel="both")))
     lines = [
-        f"**POP has the lowest mean on both sets {on_each}**, and the lowest mean of the two together {on_all}.",
-        "Who is ahead of it:",
+        f"**POP has the lowest mean on both sets {on_each}**, and over the two together",
+        f"{on_all}. Who is ahead of it:",
         "",
     ]
     for panel in dict.fromkeys(rows["panel"]):
