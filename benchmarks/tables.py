@@ -235,15 +235,17 @@ def claims_in_words(kept: Mapping[str, Study]) -> list[str]:
     first_order, *rest = CLAIMS
     lines = []
     for policy in (PAPER, POP):
-        second = _beaten_all(kept, SMOOTH, policy, [first_order])
-        first = _beaten_all(kept, VLSE, policy, [first_order, *rest])
-        lines.append(f"- {_name(policy)}: the second version's claim is {second}; the first's {first}.")
+        claimed = {"second": ("the 43 smooth of them", [first_order]), "first": ("the 47", [first_order, *rest])}
+        for version, (where, kinds) in claimed.items():
+            words = [f"{what}: {_beaten_all(kept, what, policy, kinds)}" for what in (where, "the 47 shifted")]
+            lines.append(f"- {_name(policy)}, the {version} version's claim, on {'; on '.join(words)}.")
     return _wrapped(lines)
 
 
-def _beaten_all(kept: Mapping[str, Study], sample: str, policy: str, kinds: list[str]) -> str:
+def _beaten_all(kept: Mapping[str, Study], where: str, policy: str, kinds: list[str]) -> str:
     """Whether a policy beats all rivals of these kinds that were run, and which kinds were not."""
-    cells = {kind: _beaten(kept["vlse"], sample, policy, re.compile(rf"({CLAIMS[kind]})(-tuned)?")) for kind in kinds}
+    study, sample = _HEADLINE[where]
+    cells = {kind: _beaten(kept[study], sample, policy, re.compile(rf"({CLAIMS[kind]})(-tuned)?")) for kind in kinds}
     run = {kind: cell for kind, cell in cells.items() if cell != "not run"}
     missed = [kind.split(" (")[0] for kind, cell in run.items() if ";" in cell]
     absent = [kind.split(" (")[0] for kind in cells if kind not in run]
