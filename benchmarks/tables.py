@@ -159,11 +159,14 @@ def _against_pop(verdict: Verdict) -> str:
     better = []
     for measure, title, digits, sign in (
         ("log10_regret", "regret", 2, 1),
+        ("strict_log10_regret", "strict regret", 2, 1),
         ("rank", "rank", 2, 1),
         ("ni", "NI", 3, -1),
         ("reached_1e-2", "share of runs to 1e-2", 2, -1),
     ):
         ahead = {name: row[measure] for name, row in rivals.items() if sign * row[measure] < sign * pop[measure]}
+        if measure == "strict_log10_regret":  # who is ahead without more evaluations has been named
+            ahead = {name: value for name, value in ahead.items() if value < rivals[name]["log10_regret"]}
         if ahead:
             names = ", ".join(f"{_name(name)} ({value:.{digits}f})" for name, value in ahead.items())
             better.append(f"in {title} ({pop[measure]:.{digits}f}) by {names}")
