@@ -5,16 +5,17 @@ BIN := $(VENV)/bin
 PRESET ?= quick
 FAMILY ?= pop
 TASK ?= logistic
+ALGORITHM ?= episodic_ppo
 ARGS ?=
 
 # What trains each family.
-TRAIN_pop = agents.train $(PRESET)
+TRAIN_pop = agents.train $(PRESET) $(if $(filter-out episodic_ppo,$(ALGORITHM)),--algorithm $(ALGORITHM))
 TRAIN_rover-direction = agents.rover.train direction
 TRAIN_rover = agents.rover.train policy
 TRAIN_lto = agents.lto.train $(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test benchmark results tables ablations bench-speed docs check format lint type
+.PHONY: help train test benchmark results tables ablations bench-speed docs package check format lint type
 
 help:  ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover-direction|rover|lto] [PRESET=...|TASK=...] [ARGS=...]
+train: $(VENV)/installed  ## Trains a policy: make train [FAMILY=pop|rover-direction|rover|lto] [PRESET=...|TASK=...] [ALGORITHM=sac|...] [ARGS=...]
 	$(BIN)/python -m $(or $(TRAIN_$(FAMILY)),$(error FAMILY must be pop, rover-direction, rover or lto)) $(ARGS)
 
 test: $(VENV)/installed  ## Runs the tests
@@ -45,14 +46,16 @@ ablations: $(VENV)/installed  ## Measures what each part of the design is worth
 bench-speed: $(VENV)/installed  ## Measures the speed of environment, training and minimize
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
-$(VENV)/installed-docs: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	@touch $@
-
-docs: $(VENV)/installed-docs  ## Builds the documentation, docs/_build/html/index.html
+docs: $(VENV)/installed  ## Builds the documentation, docs/_build/html/index.html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
-check: lint type  ## Lints and checks types
+package: $(VENV)/installed  ## Builds what goes to PyPI, in build/dist, and checks it
+	rm -rf build/dist build/lib && mkdir -p build
+	$(BIN)/python -m build --no-isolation --outdir build/dist > build/log || (cat build/log && exit 1)
+	$(BIN)/python -m twine check --strict build/dist/*
+	$(BIN)/python tests/wheel.py build/dist
+
+check: lint type docs package  ## Lints, checks types, builds documentation and package
 
 format: $(VENV)/installed  ## Formats the code
 	$(BIN)/ruff format .

@@ -14,8 +14,8 @@ from agents.training.command_line import command
 from agents.training.validation import TAU, Score, ValidationSet
 from pop_envs.checks import positive_int
 from pop_envs.objectives.priors import PRIORS
-from pop_optimizer.ask_tell import POPPolicy
-from pop_optimizer.checkpoint import load_checkpoint
+from pop_optimizer.ask_tell import Policy
+from pop_optimizer.optimizer import policy_of
 
 _DESCRIPTION = "Evaluates policies on validation functions of the priors."
 
@@ -25,7 +25,7 @@ class Evaluation:
     """What to evaluate, and on what.
 
     Attributes:
-        checkpoints: Checkpoint folders.
+        checkpoints: Checkpoint folders, or models that SB3 saved.
         priors: Names of the priors.
         size: Validation functions of each prior.
         first: How many of them to leave out: a choice is better checked on functions that it was not made on.
@@ -47,7 +47,7 @@ class Evaluation:
             raise ValueError(f"first must be at least 0, got {self.first}")
 
 
-def scores_of(name: str, policy: POPPolicy, chosen: ValidationSet) -> dict[str, Score]:
+def scores_of(name: str, policy: Policy, chosen: ValidationSet) -> dict[str, Score]:
     """A policy's scores, with the modes of its actions and with samples of them."""
     return {
         name: chosen.score(chosen.policy(policy, deterministic=True)),
@@ -85,7 +85,7 @@ def main() -> None:
     console = Console()
     evaluation = tyro.cli(Evaluation, description=_DESCRIPTION)
     with command(console):
-        policies = {str(folder): load_checkpoint(folder)[0] for folder in evaluation.checkpoints}
+        policies = {str(path): policy_of(path) for path in evaluation.checkpoints}
         scores: dict[str, dict[str, Score]] = {}
         for prior in evaluation.priors:
             chosen = ValidationSet.of(prior, evaluation.budget, evaluation.size, evaluation.dim, evaluation.first)

@@ -128,12 +128,17 @@ class DrawnVecEnv(GymnasiumVecEnv):
         first: The environment whose spaces and size it has before the first reset.
         draw: Makes the environment of the next episode with the generator given; all its episodes must end together,
             and with autoreset disabled no function is drawn in vain.
+        part: Which of several equal parts of a larger environment this is: with the same seed, each plays the episodes
+            of its part.
     """
 
     def __init__(
-        self, first: VectorEnv[Any, Any, Any], draw: Callable[[np.random.Generator], VectorEnv[Any, Any, Any]]
+        self,
+        first: VectorEnv[Any, Any, Any],
+        draw: Callable[[np.random.Generator], VectorEnv[Any, Any, Any]],
+        part: int = 0,
     ) -> None:
-        self.env, self._draw, self._rng = first, draw, np.random.default_rng()
+        self.env, self._draw, self._rng, self._part = first, draw, np.random.default_rng(), part
         VecEnv.__init__(self, first.num_envs, first.single_observation_space, first.single_action_space)
 
     def reset(self) -> VecEnvObs:
@@ -155,7 +160,8 @@ class DrawnVecEnv(GymnasiumVecEnv):
         self.env = self._draw(self._rng)
         self.num_envs = self.env.num_envs
         self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
-        return self.env.reset(seed=int(self._rng.integers(2**31)), options=options)[0]
+        seed = int(self._rng.integers(2**31)) + self._part * self.num_envs
+        return self.env.reset(seed=seed, options=options)[0]
 
 
 def _demand_same_step(env: VectorEnv[Any, Any, Any]) -> None:

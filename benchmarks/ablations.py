@@ -28,7 +28,7 @@ from agents.training.command_line import command
 from agents.training.config import PRESETS, TrainConfig
 from agents.training.validation import ValidationSet
 from benchmarks.isolation import ProcessDied
-from benchmarks.jobs import RESUMABLE, demand_same_settings, run_jobs
+from benchmarks.jobs import RESUMABLE, Engine, demand_same_settings, run_jobs
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.rendering import PALETTE, dress
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
@@ -96,6 +96,7 @@ class Study:
         variants: Names of the variants to train.
         size: Validation functions of each prior and dimension.
         jobs: Number of processes; -1 is one per core. More than there are cores would be unequal times.
+        engine: Where they run: "joblib" is this machine, "ray" a Ray cluster whose machines all see ``out``.
         out: Folder of the trainings and the results. A study that was stopped goes on from what it holds.
     """
 
@@ -104,6 +105,7 @@ class Study:
     variants: tuple[str, ...] = tuple(variant.name for variant in VARIANTS)
     size: int = 1024
     jobs: int = -1
+    engine: Engine = "joblib"
     out: Path = Path("runs/ablations")
 
     def __post_init__(self) -> None:
@@ -160,7 +162,13 @@ def run(study: Study, console: Console | None = None) -> pd.DataFrame:
     waiting = [config for config in configs if not (config.folder / RESULT).exists()]
     evaluate = partial(_run_one, sets=_validation_sets(study) if waiting else {})
     for config, result in run_jobs(
-        "ablations", evaluate, waiting, total=len(configs), processes=study.jobs, console=console
+        "ablations",
+        evaluate,
+        waiting,
+        total=len(configs),
+        processes=study.jobs,
+        console=console,
+        engine=study.engine,
     ):
         if isinstance(result, ProcessDied):
             raise RuntimeError(f"{config.folder} could not be trained: {result}")

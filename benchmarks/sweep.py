@@ -28,8 +28,7 @@ from benchmarks.problems import (
 )
 from benchmarks.rivals import GRADIENT_FREE, LEAST_SQUARES, RIVALS, SLOW, Plugin, Rival, method_names, tuned
 from benchmarks.rivals.velo import load_weights, velo
-from pop_optimizer.checkpoint import WEIGHTS
-from pop_optimizer.optimizer import DEFAULT_CHECKPOINT
+from pop_optimizer.optimizer import DEFAULT_CHECKPOINT, weights_file
 
 Suite = Literal[
     "vlse",
@@ -237,7 +236,7 @@ def methods(sweep: Sweep) -> list[Method]:
     if not names and not joining:
         raise ValueError("no method is left: name at least one in --methods that is not in --without")
     checkpoints = sweep.checkpoint
-    if not checkpoints and (DEFAULT_CHECKPOINT / WEIGHTS).is_file():
+    if not checkpoints and weights_file(DEFAULT_CHECKPOINT).is_file():
         checkpoints = (f"pop={DEFAULT_CHECKPOINT}", f"pop-paper={PAPER_CHECKPOINT}")
     if "pop" in names and not checkpoints:
         raise ValueError(
@@ -287,10 +286,12 @@ def _plugin(path: Path) -> Method:
 
 
 def _pop(text: str) -> Method:
-    name, path = text.split("=", 1) if "=" in text else (Path(text).resolve().name, text)
-    weights = Path(path) / WEIGHTS
+    name, path = text.split("=", 1) if "=" in text else (Path(text).resolve().name.removesuffix(".zip"), text)
+    weights = weights_file(Path(path))
     if not weights.is_file():
-        raise FileNotFoundError(f"--checkpoint must be a checkpoint folder, and {path} holds no {WEIGHTS}")
+        raise FileNotFoundError(
+            f"--checkpoint must be a checkpoint folder, or a model that SB3 saved, and {path} holds no {weights.name}"
+        )
     if not _LABEL.fullmatch(name):
         raise ValueError(f"a checkpoint's name must be letters, digits and _.- only, got {name!r}: use NAME=PATH")
     identity = {"checkpoint_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}

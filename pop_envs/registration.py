@@ -8,11 +8,18 @@ import gymnasium
 
 from pop_envs.objectives import vlse
 from pop_envs.pop.env import POPEnv, POPVectorEnv
+from pop_envs.pop.task import FULL
 
 
 def register_all() -> None:
-    """Registers ``POP-v0``, ``RoverDescent-v0``, ``LearningToOptimize-v0``, and ``VLSE/Ackley-v0`` and its kin."""
-    gymnasium.register("POP-v0", "pop_envs.pop.env:POPEnv", vector_entry_point="pop_envs.pop.env:POPVectorEnv")
+    """Registers ``POP-v0`` and ``POP-full-v0``, the other two families', and ``VLSE/Ackley-v0`` and its kin."""
+    for name, arguments in (("POP-v0", {}), ("POP-full-v0", vars(FULL))):
+        gymnasium.register(
+            name,
+            "pop_envs.pop.env:POPEnv",
+            vector_entry_point="pop_envs.pop.env:POPVectorEnv",
+            kwargs=dict(arguments),
+        )
     gymnasium.register(
         "RoverDescent-v0", "pop_envs.rover.env:RoverEnv", vector_entry_point="pop_envs.rover.env:RoverVectorEnv"
     )

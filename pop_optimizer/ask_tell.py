@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,38 @@ from pop_envs.search.trust_region import TrustRegion
 from pop_optimizer.networks.layers import in_numpy
 from pop_optimizer.networks.pop import POPNetwork
 from pop_optimizer.threads import one_thread
+
+
+class Policy(Protocol):
+    """What optimizes: it begins runs that are asked and told."""
+
+    def start(
+        self,
+        x: Array,
+        y: Array,
+        g: Array,
+        budget: int,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+        descent: TrustRegion | None = None,
+    ) -> Run:
+        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there, float64.
+
+        NumPy arrays are the faster way for one run, or a few; tensors for many. All that the run takes and gives is of
+        the kind of ``x``.
+        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been at
+        ``x`` last is gone on with.
+        """
+
+
+class Actor(Protocol):
+    """What decides in a batch of runs, step after step."""
+
+    def act(self, search: Search) -> Array:
+        """Actions (batch, dim) for the newest points, of their tokens' kind; those outside [-1, 1] are clipped."""
+
+    def extend(self, steps: int) -> None:
+        """Makes room for runs of ``steps`` steps in all."""
 
 
 @dataclass(frozen=True)
@@ -38,35 +71,59 @@ class POPPolicy:
         generator: torch.Generator | None = None,
         descent: TrustRegion | None = None,
     ) -> Run:
-        """Begins runs of ``budget`` steps at ``x`` (batch, dim), with values (batch,) and gradients there, float64.
-
-        NumPy arrays are the faster way for one run, or a few; tensors for many. All that the run takes and gives is of
-        the kind of ``x``.
-        Actions are drawn with ``generator``, or the modes taken if ``deterministic``. A ``descent`` that has been at
-        ``x`` last is gone on with.
-        """
+        """See ``Policy``."""
         search = self.task.make_search(positive_int("budget", budget))
-        with _computing(x):
-            search.start(x, y, g, descent)
-        return Run(self.network, search, deterministic, generator)
+        network = in_numpy(self.network) if isinstance(x, np.ndarray) else self.network
+        return Run(search, x, y, g, _NetworkActor(network, x.shape, budget, deterministic, generator), descent)
+
+
+class _NetworkActor:
+    """POP's network, which remembers earlier steps in its cache."""
+
+    def __init__(
+        self,
+        network: POPNetwork,
+        shape: Sequence[int],
+        budget: int,
+        deterministic: bool,
+        generator: torch.Generator | None,
+    ) -> None:
+        self._network, self._deterministic, self._generator = network, deterministic, generator
+        self._cache = network.new_cache(shape[0], shape[1], budget)
+
+    def act(self, search: Search) -> Array:
+        """See ``Actor``."""
+        distribution = self._network.act(search.token, self._cache)
+        return distribution.get_actions(self._deterministic, self._generator)
+
+    def extend(self, steps: int) -> None:
+        """See ``Actor``."""
+        self._cache.extend(steps)
 
 
 class Run:
     """A batch of optimization runs on the unit box, one step after the other.
+
+    Args:
+        search: What they are searched by.
+        x: Their starts (batch, dim).
+        y: Values there (batch,).
+        g: Gradients there (batch, dim).
+        actor: What decides.
+        descent: See ``Policy.start``.
 
     Attributes:
         search: What is known of them.
     """
 
     def __init__(
-        self, network: POPNetwork, search: Search, deterministic: bool, generator: torch.Generator | None
+        self, search: Search, x: Array, y: Array, g: Array, actor: Actor, descent: TrustRegion | None = None
     ) -> None:
         self.search = search
-        self._network = network if isinstance(search.trajectory.x, Tensor) else in_numpy(network)
+        with _computing(x):
+            search.start(x, y, g, descent)
         self._shape = tuple(search.trajectory.x.shape)
-        self._cache = self._network.new_cache(self._shape[0], self._shape[1], search.budget)
-        self._deterministic = deterministic
-        self._generator = generator
+        self._actor = actor
         self._asked: Array | None = None
 
     def ask(self) -> Array:
@@ -79,8 +136,7 @@ class Run:
             if self.search.done.all():
                 raise RuntimeError(f"the budget of {self.search.budget} steps is spent: start a new run")
             with _computing(self.search.trajectory.x):
-                distribution = self._network.act(self.search.token, self._cache)
-                action = distribution.get_actions(self._deterministic, self._generator)
+                action = self._actor.act(self.search)
                 xp = namespace(action)
                 self._asked = self.search.propose(xp.clip(xp.float64(action), -1.0, 1.0))
         return namespace(self._asked).copy(self._asked)
@@ -107,7 +163,7 @@ class Run:
     def extend(self, steps: int) -> None:
         """Makes the budget larger by so many steps, from the next point that is asked for on."""
         self.search.extend(steps)
-        self._cache.extend(self.search.budget)
+        self._actor.extend(self.search.budget)
 
 
 def _computing(x: Array) -> AbstractContextManager[object]:
@@ -124,14 +180,14 @@ def _inference(batch: int) -> Iterator[None]:
 
 
 def run(
-    policy: POPPolicy,
+    policy: Policy,
     objective: Objective,
     x: Tensor,
     budget: int,
     deterministic: bool = False,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Optimizes a batch of functions from ``x`` (batch, dim); arguments as for ``POPPolicy.start``.
+    """Optimizes a batch of functions from ``x`` (batch, dim); arguments as for ``Policy.start``.
 
     Returns:
         The points (batch, budget + 1, dim) and their values (batch, budget + 1), the start first.

@@ -66,6 +66,7 @@ class Card:
         priors: Names of the priors that updates drew from, where that is not the task's alone.
         budgets: Budgets that updates drew from, likewise.
         versions: Of the libraries it was made with.
+        algorithm: That it was trained by.
     """
 
     preset: str
@@ -80,6 +81,7 @@ class Card:
     priors: tuple[str, ...] = ()
     budgets: tuple[int, ...] = ()
     versions: dict[str, str] = field(default_factory=_versions)
+    algorithm: str = "episodic_ppo"
 
     def record(self) -> dict[str, Any]:
         """The card as plain JSON values."""
@@ -95,6 +97,11 @@ class Card:
 def save_checkpoint(folder: Path, network: POPNetwork, card: Card) -> None:
     """Writes weights and card into ``folder``; a kill at any point leaves the old or the new checkpoint."""
     write_weights(folder, network.state_dict(), card.record(), kind="pop", written_in=FORMAT)
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Writes the card of a model that SB3 saves, and that can be read without it."""
+    write_atomically(folder / CARD, json.dumps(card.record(), indent=2).encode() + b"\n")
 
 
 def load_checkpoint(path: Path | str) -> tuple[POPPolicy, Card]:

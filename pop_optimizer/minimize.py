@@ -42,6 +42,7 @@ def minimize(
     rng: Seed = None,
     seed: Seed = None,
     checkpoint: Path | str | None = None,
+    policy: Any = None,
     deterministic: bool = True,
     callback: Callable[..., Any] | None = None,
     disp: bool = False,
@@ -77,6 +78,7 @@ def minimize(
         rng: Of a random start and of the policy's draws; None for a new one each time.
         seed: The same by its older name.
         checkpoint: Folder of a checkpoint; the one that ships if None.
+        policy: Instead of a checkpoint, a model of Stable-Baselines3, or its path: see ``Optimizer``.
         deterministic: The policy's mode, about as good on validation functions as draws, and the same each time.
         callback: Called after each step with the best point (dim,), or with an ``OptimizeResult`` of ``x, fun, nit,
             nfev`` so far if its only parameter is named ``intermediate_result``; may raise ``StopIteration``.
@@ -114,6 +116,7 @@ def minimize(
         gtol=gtol,
         rng=seed if rng is None else rng,
         checkpoint=checkpoint,
+        policy=policy,
         deterministic=deterministic,
     )
     end: dict[str, Any] = {}

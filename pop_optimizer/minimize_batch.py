@@ -15,7 +15,7 @@ from pop_optimizer.convergence import FTOL, negligible, projected_gradient, tole
 from pop_optimizer.differences import SCHEMES, differences, evaluations
 from pop_optimizer.function import array_of, callable_fun, checked_jac, complexes, pair, precision, reals
 from pop_optimizer.minimize import BUDGET, steps_of
-from pop_optimizer.optimizer import Seed, seed_sequence, shared_policy
+from pop_optimizer.optimizer import Seed, policy_of, seed_sequence
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,7 @@ def minimize_batch(
     ftol: float = FTOL,
     rng: Seed = None,
     checkpoint: Path | str | None = None,
+    policy: Any = None,
     deterministic: bool = True,
 ) -> OptimizeResult:
     """Minimizes many functions at once, each from its start: row i of a batch of points belongs to function i.
@@ -51,6 +52,7 @@ def minimize_batch(
         ftol: As in ``minimize``.
         rng: Of the policy's draws, where there are any.
         checkpoint: Folder of a checkpoint; the one that ships if None.
+        policy: Instead of a checkpoint, a model of Stable-Baselines3, or its path: see ``Optimizer``.
         deterministic: Whether the policy takes the modes of its actions, and draws nothing.
 
     Returns:
@@ -84,7 +86,7 @@ def minimize_batch(
     generator = torch.Generator("cpu").manual_seed(int(policy_seed.generate_state(1)[0]))
     y, g = functions(start)
     unit = np.divide(start - center, half_width, out=np.zeros_like(start), where=half_width > 0).clip(-1, 1)
-    run = shared_policy(checkpoint).start(torch.from_numpy(unit), *seen(y, g), steps, deterministic, generator)
+    run = policy_of(checkpoint, policy).start(torch.from_numpy(unit), *seen(y, g), steps, deterministic, generator)
     points, values, best_g = [start], [y], g
     lowest = np.where(np.isfinite(y), y, np.inf)
     for _ in range(steps):

@@ -15,10 +15,11 @@ from scipy.optimize import OptimizeResult
 
 from pop_envs.checks import positive_int
 from pop_envs.search.trust_region import TrustRegion
-from pop_optimizer.ask_tell import POPPolicy, Run
+from pop_optimizer.ask_tell import Policy, Run
 from pop_optimizer.checkpoint import WEIGHTS, load_checkpoint
 from pop_optimizer.convergence import FTOL, negligible, projected_gradient, tolerance
 from pop_optimizer.function import Vector, gradient, number, real_numbers
+from pop_optimizer.model import MODEL, ModelPolicy, load_model
 from pop_optimizer.space import BoundsLike, Space
 
 Seed = int | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
@@ -55,6 +56,8 @@ class Optimizer:
         gtol: Likewise; not looked at if None.
         rng: Of a random start and of the policy's draws; None for a new one each time.
         checkpoint: Folder of a checkpoint; the one that ships if None.
+        policy: Instead of a checkpoint, a model of Stable-Baselines3 (or another that has its ``predict``), trained on
+            ``POP-v0``; or the path of one that it saved, which is a pickle, and so to be trusted.
         deterministic: Whether the policy takes the modes of its actions, and draws nothing.
 
     Raises:
@@ -75,13 +78,14 @@ class Optimizer:
         gtol: float | None = None,
         rng: Seed = None,
         checkpoint: Path | str | None = None,
+        policy: Any = None,
         deterministic: bool = True,
     ) -> None:
         self._ftol = tolerance("ftol", ftol)
         self._gtol = None if gtol is None else tolerance("gtol", gtol)
         self._budget = positive_int("budget", budget)
         self.space = Space(bounds, x0, region)
-        self._policy = shared_policy(checkpoint)
+        self._policy = policy_of(checkpoint, policy)
         self._deterministic = bool(deterministic)
         start_seed, policy_seed = seed_sequence(rng).spawn(2)
         self._generator = torch.Generator("cpu").manual_seed(int(policy_seed.generate_state(1)[0]))
@@ -380,18 +384,42 @@ def seed_sequence(rng: Seed) -> np.random.SeedSequence:
     raise TypeError(f"rng, or seed, must be an int, a Generator, a RandomState, a SeedSequence or None, got {rng!r}")
 
 
-def shared_policy(checkpoint: Path | str | None) -> POPPolicy:
-    """The policy in a folder, or the one that ships; read once as long as its file stays as it is."""
+def policy_of(checkpoint: Path | str | None, policy: Any = None) -> Policy:
+    """The policy in a folder, or the one that ships; or a model, or that of a path.
+
+    What is read is read once as long as its file stays as it is.
+
+    Raises:
+        TypeError: If both are given, or one is of another kind.
+        FileNotFoundError: If there is none.
+        CheckpointError: If the checkpoint cannot be used.
+        ValueError: If the model was not trained on ``POP-v0``.
+    """
+    if policy is not None:
+        if checkpoint is not None:
+            raise TypeError("checkpoint and policy both say what optimizes: give one of them")
+        # SB3's policies predict as their models do, and can be copied and pickled.
+        held = getattr(policy, "policy", policy)
+        return policy_of(policy) if isinstance(policy, str | Path) else ModelPolicy(held)
     if not isinstance(checkpoint, str | Path | None):
         raise TypeError(f"checkpoint must be a folder's path, got {checkpoint!r}")
     folder = DEFAULT_CHECKPOINT if checkpoint is None else Path(checkpoint)
-    file = folder / WEIGHTS
+    file = weights_file(folder)
     return _load(folder, file.stat().st_mtime_ns if file.is_file() else 0)
 
 
+def weights_file(path: Path) -> Path:
+    """The file that decides what the checkpoint at ``path`` does: POP's weights, or a model that SB3 saved."""
+    if path.suffix == ".zip":
+        return path
+    return path / (MODEL if not (path / WEIGHTS).is_file() and (path / MODEL).is_file() else WEIGHTS)
+
+
 @lru_cache(maxsize=8)
-def _load(folder: Path, written: int) -> POPPolicy:
-    return load_checkpoint(folder)[0]
+def _load(path: Path, written: int) -> Policy:
+    if weights_file(path).suffix == ".zip":
+        return ModelPolicy(load_model(path))
+    return load_checkpoint(path)[0]
 
 
 def _listed(name: str, answers: Any, length: int) -> list[Any]:

@@ -1,28 +1,29 @@
+import os
+
 import pytest
 import torch
 from gymnasium import spaces
 
 from agents.pop.policy import TrajectoryPolicy
+from browser import chromium
 from pop_envs import POPTask
+from pop_envs.pop.step_rules import SignedStep
 from pop_envs.pop.tokens import EXHAUSTED, LOWEST, SURROGATE, TIME, TOKENS, TRUST_REGION, Tokens, TokenSpace
 from pop_optimizer.checkpoint import Card, save_checkpoint
 
 torch.set_num_threads(1)  # tensors this small are slower on several, and much slower on busy ones
 
 
-def made_tokens(num_features):
-    """Tokens of that many features, the last three of which are proposed actions."""
+class MadeTokens(Tokens):
+    """Tokens of eight features, the last three of which are proposed actions."""
 
-    class Made(Tokens):
-        features = (TIME, *map(str, range(num_features - 5)), EXHAUSTED, SURROGATE, TRUST_REGION, LOWEST)
+    features = (TIME, "0", "1", "2", EXHAUSTED, SURROGATE, TRUST_REGION, LOWEST)
 
-        def __call__(self, run, step_rule, budget):
-            raise NotImplementedError
+    def __call__(self, run, step_rule, budget):
+        raise NotImplementedError
 
-        def limits(self, budget):
-            return (10.0,) * num_features
-
-    return Made()
+    def limits(self, budget):
+        return (10.0,) * len(self.features)
 
 
 def made_policy(dim=2, head="mixture", seed=0, spread=0.1, tokens=None, **shape):
@@ -30,7 +31,7 @@ def made_policy(dim=2, head="mixture", seed=0, spread=0.1, tokens=None, **shape)
     torch.manual_seed(seed)
     shape = {"width": 16, "depth": 2, "heads": 2, **shape}
     observations, actions = (
-        TokenSpace(TOKENS[tokens]() if tokens else made_tokens(8), 50, (dim,)),
+        TokenSpace(TOKENS[tokens]() if tokens else MadeTokens(), SignedStep(), 50, (dim,)),
         spaces.Box(-1, 1, (dim,)),
     )
     policy = TrajectoryPolicy(observations, actions, lambda _: 1e-3, head=head, **shape)
@@ -74,3 +75,17 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     save_checkpoint(folder, card.network(), card)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("no browser, and none can be installed: install chromium (on Debian, apt install chromium)")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
+        )
+        yield found
+        found.close()

@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv, RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from agents.pop.policy import TrajectoryPolicy
+from agents.training.distributed import average_gradients, standardized, world_size
 from pop_envs.pop.tokens import TIME, columns
 
 
@@ -43,10 +44,12 @@ class EpisodeRolloutBuffer(RolloutBuffer):
             chosen = order[start : start + episodes]
             whole = (self.observations, self.actions)
             scalars = (self.values, self.log_probs, self.advantages, self.returns)
-            yield RolloutBufferSamples(
+            samples = RolloutBufferSamples(
                 *(self.to_torch(a[:, chosen].swapaxes(0, 1)) for a in whole),
                 *(self.to_torch(a[:, chosen].T.ravel()) for a in scalars),
             )
+            # Where several processes share a minibatch; PPO's own would have each standardize its part.
+            yield samples if world_size() == 1 else samples._replace(advantages=standardized(samples.advantages))
 
 
 class EpisodicPPO(PPO):
@@ -54,6 +57,9 @@ class EpisodicPPO(PPO):
 
     The environments must give ``"token"`` observations, end all their episodes after the same number of
     steps (their attribute ``budget``), and restart by themselves, as ``POPVectorEnv`` does.
+
+    Where processes train together (``agents.training.distributed``), their gradients are averaged, and a step of the
+    optimizer is that of all their minibatches as one. The environments of all must be equally many.
 
     Args:
         policy: A ``TrajectoryPolicy`` class.
@@ -85,6 +91,7 @@ class EpisodicPPO(PPO):
             self.n_steps = int(self.env.get_attr("budget")[0])
         self.batch_size = self.n_steps * self.batch_episodes
         super()._setup_model()
+        average_gradients(self.policy)
 
     @staticmethod
     def _check_env(env: VecEnv) -> None:
@@ -101,8 +108,10 @@ class EpisodicPPO(PPO):
 
     def train(self) -> None:
         """See ``PPO``."""
+        normalize, self.normalize_advantage = self.normalize_advantage, world_size() == 1
         with torch.device(self.device):  # Adam makes its counters on the default device, whatever that is
             super().train()
+        self.normalize_advantage = normalize
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -134,7 +143,7 @@ class EpisodicPPO(PPO):
                 log_probs = distribution.log_prob(actions)
             taken = actions.cpu().numpy()
             next_obs, rewards, dones, infos = env.step(taken.clip(-1, 1))
-            self.num_timesteps += len(dones)  # the environment may be another one's by now
+            self.num_timesteps += len(dones) * world_size()  # the environment may be another one's by now
             callback.update_locals(locals())
             if not callback.on_step():
                 return False

@@ -24,12 +24,22 @@ class TrajectoryExtractor(BaseFeaturesExtractor):
         width: Of the transformer; the features are (dim * width).
         depth: Of the transformer.
         heads: Attention heads.
+        mixing: Whether coordinates see each other.
+        window: Steps that the transformer looks back; to the start if None.
 
     Raises:
         ValueError: If the observations are not padded trajectories, or a wrapper has changed them.
     """
 
-    def __init__(self, observation_space: spaces.Box, width: int = 64, depth: int = 3, heads: int = 4) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        width: int = 64,
+        depth: int = 1,
+        heads: int = 4,
+        mixing: bool = False,
+        window: int | None = None,
+    ) -> None:
         if len(observation_space.shape) != 3:
             raise ValueError(
                 f"TrajectoryExtractor needs padded trajectories (budget + 1, dim, features), got observations "
@@ -39,7 +49,7 @@ class TrajectoryExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, dim * width)
         (self.time,) = columns(observation_space, TIME)
         self.budget = length - 1
-        self.transformer = TrajectoryTransformer(num_features, width, depth, heads)
+        self.transformer = TrajectoryTransformer(num_features, width, depth, heads, mixing, window)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Padded trajectories (batch, budget + 1, dim, features) to features (batch, dim * width)."""

@@ -7,22 +7,28 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import TextColumn
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure as LoggedFigure
+from stable_baselines3.common.policies import BasePolicy
 
-from agents.pop.episodic_ppo import EpisodicPPO
+from agents.pop.policy import TrajectoryPolicy
+from agents.training.algorithms import EPISODIC, hyperparameters, save_model
 from agents.training.command_line import progress
 from agents.training.config import TrainConfig
+from agents.training.distributed import first_says, world_size
 from agents.training.validation import Score, ValidationSet
 from pop_envs.rendering import draw_landscape, draw_path
-from pop_optimizer.ask_tell import POPPolicy, run
-from pop_optimizer.checkpoint import Card, save_checkpoint
+from pop_optimizer.ask_tell import Policy, run
+from pop_optimizer.checkpoint import Card, save_checkpoint, write_card
+from pop_optimizer.model import MODEL
 
-STATE = "state.zip"
+STATE = MODEL
 HISTORY = "validation.jsonl"
 
 
@@ -51,16 +57,17 @@ class Clock(BaseCallback):
 
     Args:
         config: Of the training.
-        schedule: Of the learning rate.
+        schedule: Of the learning rate, where the minutes decide on it too.
         before: Seconds that the run took before it was resumed.
     """
 
-    model: EpisodicPPO
+    model: BaseAlgorithm
 
-    def __init__(self, config: TrainConfig, schedule: WarmCosine, before: float = 0.0) -> None:
+    def __init__(self, config: TrainConfig, schedule: WarmCosine | None, before: float = 0.0) -> None:
         super().__init__()
         self.config, self.schedule = config, schedule
         self._begin = time.monotonic() - before
+        self._agreed: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -79,17 +86,22 @@ class Clock(BaseCallback):
 
     @property
     def _time_progress(self) -> float:
-        return self.seconds / (60 * self.config.minutes)
+        return (self.seconds if self._agreed is None else self._agreed) / (60 * self.config.minutes)
+
+    def _on_rollout_start(self) -> None:
+        if world_size() > 1:  # whose clocks differ, and who must end, and learn, alike
+            self._agreed = first_says(self.seconds)
 
     def _on_step(self) -> bool:
-        self.schedule.time_progress = self._time_progress
+        if self.schedule is not None:
+            self.schedule.time_progress = self._time_progress
         return self._time_progress < 1
 
 
 class ByClock(BaseCallback):
     """What goes on besides, by the clock of the training."""
 
-    model: EpisodicPPO
+    model: BaseAlgorithm
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -100,27 +112,47 @@ class ByClock(BaseCallback):
 
 
 class RolloutStatistics(ByClock):
-    """Logs what the rollout was like: returns, step sizes, functions per second."""
+    """Logs what rollouts were like: returns, step sizes, functions per second.
+
+    Attributes:
+        newest: Mean return of the episodes that ended last; NaN before any has.
+    """
+
+    newest = math.nan
 
     def _on_training_start(self) -> None:
         self._last = (self.clock.functions, self.clock.seconds)
+        self._running: Any = 0.0  # returns so far (num_envs,)
+        self._ended: list[float] = []
+        self._actions: list[Any] = []
+
+    def _on_step(self) -> bool:
+        dones = self.locals["dones"]
+        self._running = self._running + self.locals["rewards"]
+        self._ended += self._running[dones].tolist()
+        # The next episodes' environments may be more, or fewer.
+        self._running = 0.0 if dones.all() else np.where(dones, 0.0, self._running)
+        self._actions.append(self.locals["actions"])
+        return True
 
     def _on_rollout_end(self) -> None:
-        buffer = self.model.rollout_buffer
-        actions = torch.from_numpy(buffer.actions).clamp(-1, 1)
-        sizes = self.clock.config.task.make_step_rule().size(actions).log10()
+        if not self._ended:  # rollouts of some algorithms are single steps
+            return
+        config = self.clock.config
+        actions = torch.stack([torch.as_tensor(each) for each in self._actions]).clamp(-1, 1)
+        sizes = config.task.make_step_rule().size(actions).log10()
         functions, seconds = self.clock.functions, self.clock.seconds
-        steps, _, dim = buffer.actions.shape
-        usual = (steps, dim) == (self.clock.config.task.budget, self.clock.config.dims[0])
-        self.logger.record(
-            "rollout/return" + ("" if usual else f"_{dim}d_{steps}"), float(buffer.rewards.sum(0).mean())
-        )
+        steps, _, dim = actions.shape
+        usual = config.algorithm != EPISODIC or (steps, dim) == (config.task.budget, config.dims[0])
+        self.newest = float(np.mean(self._ended))
+        self.logger.record("rollout/return" + ("" if usual else f"_{dim}d_{steps}"), self.newest)
         self.logger.record("rollout/log10_step_size_mean", float(sizes.mean()))
         self.logger.record("rollout/log10_step_size_std", float(sizes.std()))
         self.logger.record("rollout/share_of_long_steps", float((sizes > -1).double().mean()))
         self.logger.record("time/functions", functions)
         self.logger.record("time/functions_per_second", (functions - self._last[0]) / (seconds - self._last[1]))
         self._last = (functions, seconds)
+        self._ended, self._actions = [], []
 
 
 class Validation(ByClock):
@@ -132,7 +164,7 @@ class Validation(ByClock):
         sets: Validation sets by name.
     """
 
-    def __init__(self, clock: Clock, policy: POPPolicy, sets: dict[str, ValidationSet]) -> None:
+    def __init__(self, clock: Clock, policy: Policy, sets: dict[str, ValidationSet]) -> None:
         super().__init__(clock)
         self.policy, self.sets = policy, sets
         self.folder = clock.config.folder
@@ -167,6 +199,8 @@ class Validation(ByClock):
     def save(self, scores: dict[str, Score]) -> None:
         """Writes the checkpoint, and the state to resume from, each whole or not at all."""
         config = self.clock.config
+        policy: BasePolicy = self.model.policy
+        episodic = policy if isinstance(policy, TrajectoryPolicy) else None
         card = Card(
             preset=config.preset,
             seed=config.seed,
@@ -177,20 +211,23 @@ class Validation(ByClock):
             dims=config.dims,
             priors=tuple(config.settings()["priors"]),
             budgets=config.budgets,
-            policy=self.model.policy.shape,
+            policy=episodic.shape if episodic else hyperparameters(config.algorithm, config.hyperparameters),
             validation={name: score._asdict() for name, score in scores.items()},
+            algorithm=config.algorithm,
         )
-        save_checkpoint(self.folder, self.model.policy.network, card)
-        partial = self.folder / f".{STATE}"
-        self.model.save(partial)
-        partial.replace(self.folder / STATE)
+        if episodic:
+            save_checkpoint(self.folder, episodic.network, card)
+        else:
+            write_card(self.folder, card)
+        save_model(self.folder, self.model, STATE)
 
 
 class ProgressBar(ByClock):
     """A bar with the time left and the newest return."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, statistics: RolloutStatistics) -> None:
         super().__init__(clock)
+        self._statistics = statistics
         self._bar = progress(Console(), TextColumn("{task.percentage:>3.0f} %"))
 
     def _on_training_start(self) -> None:
@@ -198,15 +235,14 @@ class ProgressBar(ByClock):
         self._bar.start()
 
     def _on_rollout_end(self) -> None:
-        returns = self.model.rollout_buffer.rewards.sum(0).mean()
-        text = f"{self.clock.functions:,} functions, return {returns:.2f}"
+        text = f"{self.clock.functions:,} functions, return {self._statistics.newest:.2f}"
         self._bar.update(self._task, completed=self.clock.progress, description=text)
 
     def _on_training_end(self) -> None:
         self._bar.stop()
 
 
-def draw_paths(policy: POPPolicy, sets: dict[str, ValidationSet]) -> Figure:
+def draw_paths(policy: Policy, sets: dict[str, ValidationSet]) -> Figure:
     """The policy's paths on six fixed 2-D functions, as many of each set that has such."""
     figure = Figure(figsize=(12, 8), layout="constrained")
     axes = iter(figure.subplots(2, 3).flat)

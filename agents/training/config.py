@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from agents.training.algorithms import ALGORITHMS, EPISODIC, hyperparameters
 from pop_envs.checks import positive, positive_int
-from pop_envs.pop.task import POPTask, PriorLike
+from pop_envs.pop.task import FULL, POPTask, PriorLike
 from pop_optimizer.networks.distributions import DISTRIBUTIONS
 
-LAYOUT = 3
+LAYOUT = 4
 """Of the state that a run is resumed from: with another one it cannot be."""
-
-_TASK = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,23 @@ class TrainConfig:
     minutes: float = 12.0
     """Wall time after which training ends, if it comes before; the learning rate falls with it."""
     out: Path = Path("runs")
-    """Folder of runs: everything goes to <out>/<preset>-<seed>."""
+    """Folder of runs: everything goes to <out>/<preset>-<seed>, or <out>/<algorithm>-<seed> if that is another."""
     resume: bool = False
-    """Goes on with the run that <out>/<preset>-<seed> holds."""
+    """Goes on with the run that this folder holds."""
+    algorithm: Literal[*ALGORITHMS] = EPISODIC  # type: ignore[valid-type]
+    """POP's own PPO on whole episodes, or an algorithm of Stable-Baselines3 or sb3-contrib, in the first of dims."""
+    hyperparameters: Path | None = None
+    """Of another algorithm than episodic_ppo: a file in rl_zoo3's format; agents/hyperparameters/<algorithm>.yml if
+    None."""
+    extractor: bool = False
+    """Whether another algorithm than episodic_ppo sees whole trajectories, through the transformer, instead of the
+    newest token."""
     threads: int = 1
     """PyTorch's threads; 0 for one on each core, which is faster on an idle machine and much slower on a busy one."""
     device: str = "cpu"
     """Where PyTorch computes: cpu, cuda or another device of its own."""
 
-    task: Annotated[POPTask, tyro.conf.arg(name="")] = _TASK
+    task: Annotated[POPTask, tyro.conf.arg(name="")] = FULL
     """What is trained on."""
     priors: tuple[PriorLike, ...] = ()
     """Priors, of which one is drawn for each update, if there are more than the task's; named twice, twice as often."""
@@ -98,11 +105,31 @@ class TrainConfig:
             raise ValueError(
                 f"episodes must be a multiple of batch_episodes, got {self.episodes} and {self.batch_episodes}"
             )
+        if self.algorithm != EPISODIC:
+            self._check_stock()
+            return
+        if self.extractor or self.hyperparameters is not None:
+            raise ValueError("extractor and hyperparameters are settings of other algorithms than episodic_ppo")
         missing = set(DISTRIBUTIONS[self.head].follows) - set(self.task.make_tokens().features)
         if missing:
             raise ValueError(
                 f'head="{self.head}" follows {", ".join(sorted(missing))}, which tokens={self.task.tokens!r} lack'
             )
+
+    def _check_stock(self) -> None:
+        usual = PRESETS[self.preset][1] if self.preset in PRESETS else TrainConfig()
+        changed = [name for name in _OF_EPISODIC if getattr(self, name) != getattr(usual, name)]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} are settings of episodic_ppo: those of {self.algorithm} are hyperparameters, in "
+                "agents/hyperparameters or a file of your own"
+            )
+        if len(set(self.dims)) > 1 or len({*self.budgets, self.task.budget}) > 1:
+            raise ValueError(
+                f"{self.algorithm} learns one number of coordinates and one budget, got dims={self.dims} and "
+                f"budgets={self.budgets}: only episodic_ppo learns several; the preset quick has one"
+            )
+        hyperparameters(self.algorithm, self.hyperparameters)
 
     def choices(self) -> tuple[Sequence[PriorLike], Sequence[int], Sequence[int]]:
         """The priors, numbers of coordinates and budgets of which one is drawn for each update."""
@@ -124,12 +151,21 @@ class TrainConfig:
         free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
         kept = {name: value for name, value in self.settings().items() if name not in free}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        if self.hyperparameters is not None:
+            plain["hyperparameters"] = str(self.hyperparameters)
         return plain | {"layout": LAYOUT}
 
     @property
     def folder(self) -> Path:
         """Where the run's files go."""
-        return self.out / f"{self.preset}-{self.seed}"
+        return self.out / f"{self.preset if self.algorithm == EPISODIC else self.algorithm}-{self.seed}"
+
+
+_OF_EPISODIC = (
+    *("head", "episodes", "batch_episodes", "epochs", "learning_rate"),
+    *("clip", "discount", "gae_lambda", "entropy"),
+)
+"""Settings that other algorithms have in their files, if at all."""
 
 
 PRESETS = {

@@ -16,7 +16,7 @@ from pop_envs.measures import log10_regret, normalized_improvement, solved
 from pop_envs.objectives.base import FunctionBatch, evaluate
 from pop_envs.objectives.priors import PRIORS, validation_functions, validation_starts
 from pop_envs.objectives.reference import reference_minimum, trust_region_values
-from pop_optimizer.ask_tell import POPPolicy, run
+from pop_optimizer.ask_tell import Policy, run
 from pop_optimizer.classical import lbfgsb_descent
 
 NUM_FUNCTIONS = 256
@@ -87,7 +87,7 @@ class ValidationSet:
         )
         return Score(*(float(n) for each in by_function for n in (each.mean(), each.std() * len(y) ** -0.5)))
 
-    def policy(self, policy: POPPolicy, deterministic: bool = False) -> Tensor:
+    def policy(self, policy: Policy, deterministic: bool = False) -> Tensor:
         """Values (batch, budget + 1) of a policy's runs."""
         generator = torch.Generator("cpu").manual_seed(_SEED + 2)
         return run(policy, self.functions, self.starts, self.budget, deterministic, generator)[1]

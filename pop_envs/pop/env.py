@@ -196,6 +196,9 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     | `tokens`      | `str`, `Tokens`             | `"paper"`       | `"paper"`, `"full"`, `"options"` or your own     |
     | `render_mode` | `str`                       | `None`          | `"rgb_array"`: contour, path and value curve     |
 
+    The defaults are the paper's. `POP-full-v0` is the same environment with the arguments that learn best,
+    `prior="wide"`, `reward="log_gap"`, `step_rule="quasi_newton"` and `tokens="options"`.
+
     `POPVectorEnv`, which `gymnasium.make_vec` gives, takes `num_envs`, `autoreset_mode` and `device` as well.
 
     ## References
@@ -286,7 +289,10 @@ class POPEpisodes(CoreEpisodes[Core, EpisodePainter]):
         if observation == "trajectory":
             self._tokens = np.zeros((core.num_envs, self.budget + 1, *shape), np.float32)
         self.observation_space = TokenSpace(
-            tokens, self.budget, (core.dim,) if self._tokens is None else (self.budget + 1, core.dim)
+            tokens,
+            core.search.step_rule,
+            self.budget,
+            (core.dim,) if self._tokens is None else (self.budget + 1, core.dim),
         )
         self.action_space = Box(-1.0, 1.0, (core.dim,), np.float32)
 

@@ -75,3 +75,7 @@ class POPTask:
         """The settings as plain JSON values; an object of one's own is its class's name."""
         named = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value if isinstance(value, str | int) else type(value).__name__ for name, value in named.items()}
+
+
+FULL = POPTask(prior="wide", reward="log_gap", step_rule="quasi_newton", tokens="options")
+"""What learns best (``python -m benchmarks.ablations``), which training starts from: ``POP-full-v0``."""

@@ -236,17 +236,32 @@ class OptionTokens(FullTokens):
 class TokenSpace(Box):
     """A box of tokens (dim, features), or of a trajectory of them (budget + 1, dim, features), that names its columns.
 
+    What a model was trained on can be read off its space: the tokens, and the steps that its actions stand for.
+
     Args:
         tokens: What the columns are.
+        step_rule: What follows an action.
         budget: Steps of an episode.
         shape: The dimensions before the features.
         seed: Of samples.
     """
 
-    def __init__(self, tokens: Tokens, budget: int, shape: tuple[int, ...], seed: int | None = None) -> None:
-        self.features = tokens.features
+    def __init__(
+        self, tokens: Tokens, step_rule: StepRule, budget: int, shape: tuple[int, ...], seed: int | None = None
+    ) -> None:
+        self.tokens, self.step_rule = tokens, step_rule
         high = np.tile(np.asarray(tokens.limits(budget), np.float32), (*shape, 1))
         super().__init__(-high, high, dtype=np.float32, seed=seed)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.tokens.features
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return int(self.shape[-2])
 
 
 def columns(space: Any, *names: str) -> list[int]:

@@ -47,13 +47,13 @@ class RoverEnv(BatchOfOneEnv["RoverEpisodes"]):
 
     ## Rewards
 
-    With $f^*$ the minimum and $\bar f_k$ the mean of the newest $k$ iterates' values, $\theta_t$ among them:
+    With $f^*$ the minimum and ${\bar f}_k$ the mean of the newest $k$ iterates' values, $\theta_t$ among them:
 
     | `reward`        | $r_t$                                                                      |
     |-----------------|----------------------------------------------------------------------------|
     | `"value"`       | $-f(\theta_t)$ (eq. 5)                                                     |
     | `"from_start"`  | $-(f(\theta_t) - f^*) / (f(\theta_0) - f^*)$ (eq. 6)                       |
-    | `"from_recent"` | $-(f(\theta_t) - f^*) / (\bar f_5 - f^*)$ (eq. 7), which lies in [-5, 0]   |
+    | `"from_recent"` | $-(f(\theta_t) - f^*) / ({\bar f}_5 - f^*)$ (eq. 7), which lies in [-5, 0]   |
 
     Gaps below 1e-10 of the start's count as zero, and a ratio of two such as zero. Returns are undiscounted.
 

@@ -70,6 +70,25 @@ class Block(nn.Module):
         q, k, v = self._heads(h)
         return self._close(h, F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None))
 
+    def newest(self, h: Tensor, newest: Tensor, window: int | None) -> Tensor:
+        """Hidden states (batch, dim, steps, width) to those (batch, dim, 1, width) of the ``newest`` steps (batch,).
+
+        What ``forward`` gives there, for a sixth of the work: the others are keys and values only.
+        """
+        _, dim, steps, width = h.shape
+        normed = self.norm1(h)
+        rows = newest[:, None, None, None].expand(-1, dim, 1, width)
+        own, split = width, (self.heads, width // self.heads)
+        weight, bias = self.qkv.weight, self.qkv.bias
+        query = F.linear(normed.gather(2, rows), weight[:own], bias[:own]).reshape(-1, 1, *split).swapaxes(1, 2)
+        pairs = F.linear(normed, weight[own:], bias[own:]).reshape(-1, steps, 2, *split)
+        keys, values = pairs.swapaxes(1, 3).unbind(2)
+        back = newest[:, None] - torch.arange(steps, device=h.device)
+        seen = (back >= 0) & (back < (window or steps))
+        mask = seen.repeat_interleave(dim, 0)[:, None, None]
+        attended = F.scaled_dot_product_attention(query, keys, values, mask)
+        return self._close(h.gather(2, rows), attended)
+
     def step(self, h: Array, keys: Array, values: Array, position: int) -> Array:
         """The newest step (batch, dim, 1, width), given ``position`` earlier ones, the last in the cache."""
         at = position % keys.shape[2]
@@ -162,6 +181,9 @@ def last_hidden(transformer: TrajectoryTransformer, tokens: Tensor, length: Tens
         Hidden states (batch, dim, width).
     """
     longest = int(length.max())
-    h = transformer(tokens[:, :longest].transpose(1, 2))
-    newest = (length - 1)[:, None, None, None].expand(-1, h.shape[1], 1, h.shape[-1])
-    return h.gather(2, newest)[:, :, 0]
+    h, mask = transformer.embed(tokens[:, :longest].transpose(1, 2)), transformer._mask(longest, tokens.device)
+    *blocks, last = transformer.blocks
+    for block in blocks:
+        h = block(h, mask)
+    assert isinstance(last, Block)
+    return transformer.norm(last.newest(h, length - 1, transformer.window))[:, :, 0]

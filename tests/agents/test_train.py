@@ -40,7 +40,12 @@ TINY = TrainConfig().changed(
 )
 SEVERAL = {"dims": (2, 3), "mixing": False}  # an update has 8 functions of two coordinates or 4 of three
 METHODS = ["POP", "POP, sampled", "descent alone", "L-BFGS-B, restarted", "Adam", "random search"]
-SETS = {"gp": (6, 2), "wide": (6, 2), "plain": (24, 8)}  # budgets and dimensions that are validated in
+SETS = {
+    "gp": (6, 2),
+    "wide": (6, 2),
+    "plain": (24, 8),
+    "kernels": (6, 2),
+}  # budgets and dimensions that are validated in
 TAGS = {
     "rollout/return",
     "rollout/log10_step_size_mean",

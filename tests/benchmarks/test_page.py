@@ -1,18 +1,12 @@
 import base64
-import fcntl
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 import zlib
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +18,8 @@ from benchmarks.problems import block_problems
 from benchmarks.run import run_once
 from benchmarks.significance import Significance
 from benchmarks.sweep import Sweep, methods
+from browser import LAPTOP, PHONE
+from browser import opened as opened_at
 from frames import frame
 
 FUNCTIONS = ("branin", "gramacy_lee_2012", "hartmann_3d", "levy")
@@ -308,58 +304,13 @@ def test_a_priors_first_functions_are_listed_and_drawn(tmp_path):
 # In a browser
 
 
-LAPTOP, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
-
-
-def chromium():
-    """The path of a Chromium, which is installed where it is missing and can be; None where neither is so."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    with (Path(tempfile.gettempdir()) / "chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes want it too
-        if not any(map(shutil.which, names)) and os.geteuid() == 0 and shutil.which("apt-get"):
-            for command in ("update", "install --yes --no-install-recommends chromium"):
-                run_quietly("apt-get", "--quiet", *command.split())
-        if found := next(filter(None, map(shutil.which, names)), None):
-            return found
-        run_quietly(sys.executable, "-m", "playwright", "install", "chromium")
-        installed = sorted((Path.home() / ".cache" / "ms-playwright").glob("chromium-*/chrome-linux*/chrome"))
-        return str(installed[-1]) if installed else None
-
-
-def run_quietly(*command):
-    with suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=240, check=False)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium()
-    if path is None:
-        pytest.skip("no browser, and none can be installed: install chromium (on Debian, apt install chromium)")
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [], timeout=60_000
-        )
-        yield found
-        found.close()
-
-
 @contextmanager
 def opened(browser, report, viewport=LAPTOP, scheme="light"):
-    """The page in a browser; afterwards it must have made no error and no request but for itself."""
-    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
-    tab = context.new_page()
-    wrong, requests = [], []
-    tab.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("request", lambda request: requests.append(request.url))
-    tab.goto(report.as_uri())
-    settled(tab)
-    tab.wait_for_load_state()
-    yield tab
-    context.close()
-    assert wrong == []
+    """The page in a browser; afterwards it must have made no request but for itself."""
+    with opened_at(browser, report.as_uri(), viewport, scheme) as (tab, requests):
+        settled(tab)
+        tab.wait_for_load_state()
+        yield tab
     assert {url for url in requests if not url.startswith("data:")} == {report.as_uri()}
 
 

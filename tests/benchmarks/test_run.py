@@ -21,6 +21,7 @@ from benchmarks.problems import vlse_problem
 from benchmarks.rivals import RIVALS, tuned
 from benchmarks.sweep import Sweep
 from pop_envs.objectives.priors import PRIORS
+from pop_optimizer.checkpoint import WEIGHTS
 
 METHODS = ("random_search", "lbfgsb_restarts", "differential_evolution")
 FUNCTIONS = ("sphere", "branin", "forrester_2008")
@@ -379,12 +380,12 @@ def test_a_rival_that_skips_the_start_or_does_nothing_has_failed(tmp_path, monke
 def test_pop_runs_once_per_checkpoint_and_a_changed_one_is_refused(tmp_path, monkeypatch):
     def stand_in(evaluate, x0, budget, rng, *, checkpoint):
         evaluate(x0)
-        evaluate(x0 * float((checkpoint / sweeps.WEIGHTS).read_text()))
+        evaluate(x0 * float((checkpoint / WEIGHTS).read_text()))
 
     monkeypatch.setitem(RIVALS, "pop", stand_in)
     for name, factor in (("good", 0.1), ("bad", 0.9)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / sweeps.WEIGHTS).write_text(str(factor))
+        (tmp_path / name / WEIGHTS).write_text(str(factor))
     sweep = small(
         tmp_path / "out",
         methods=("pop",),
@@ -394,7 +395,7 @@ def test_pop_runs_once_per_checkpoint_and_a_changed_one_is_refused(tmp_path, mon
     ni = runner.run(sweep).groupby("method")["ni"].mean()
     assert ni["good"] > ni["other"]
 
-    (tmp_path / "bad" / sweeps.WEIGHTS).write_text("0.5")
+    (tmp_path / "bad" / WEIGHTS).write_text("0.5")
     with pytest.raises(ValueError, match="method other was"):
         runner.run(sweep)
 
@@ -407,7 +408,7 @@ def test_pop_without_any_checkpoint_must_be_left_out(tmp_path, monkeypatch):
 
 
 def test_the_checkpoint_that_ships_is_the_default(tmp_path, monkeypatch):
-    (tmp_path / sweeps.WEIGHTS).write_bytes(b"")
+    (tmp_path / WEIGHTS).write_bytes(b"")
     monkeypatch.setattr(sweeps, "DEFAULT_CHECKPOINT", tmp_path)
     method, paper = sweeps.methods(small(tmp_path / "out", methods=("pop",)))
     assert (method.name, paper.name) == ("pop", "pop-paper")
@@ -419,7 +420,7 @@ def test_bad_checkpoints_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoint folder"):
         sweeps.methods(small(tmp_path, methods=("pop",), checkpoint=(str(tmp_path / "none"),)))
     (tmp_path / "adam").mkdir()
-    (tmp_path / "adam" / sweeps.WEIGHTS).write_bytes(b"")
+    (tmp_path / "adam" / WEIGHTS).write_bytes(b"")
     with pytest.raises(ValueError, match="two methods"):
         sweeps.methods(small(tmp_path, methods=("adam", "pop"), checkpoint=(str(tmp_path / "adam"),)))
     with pytest.raises(ValueError, match="letters"):

@@ -134,7 +134,7 @@ def run_of(policy_of, budget=3):
 def test_asking_twice_gives_the_same_points_and_changes_nothing(policy_of):
     functions, once = run_of(policy_of)
     _, twice = run_of(policy_of)
-    once._deterministic = twice._deterministic = True
+    once._actor._deterministic = twice._actor._deterministic = True
     for _ in range(3):
         x = once.ask()
         assert torch.equal(twice.ask(), x)
@@ -174,7 +174,7 @@ def test_answers_of_other_shapes_are_refused_and_leave_the_run_as_it_was(policy_
 def test_points_and_answers_belong_to_whoever_has_them(policy_of):
     functions, careful = run_of(policy_of)
     _, careless = run_of(policy_of)
-    careful._deterministic = careless._deterministic = True
+    careful._actor._deterministic = careless._actor._deterministic = True
     for _ in range(3):
         x = careful.ask()
         careful.tell(*functions.value_and_grad(x))

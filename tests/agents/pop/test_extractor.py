@@ -9,6 +9,7 @@ import agents.pop.extractor
 import pop_envs  # noqa: F401 (registers POP-v0)
 from agents.pop.extractor import TrajectoryExtractor
 from agents.vec_env import GymnasiumVecEnv
+from pop_envs.pop.step_rules import GradientStep
 from pop_envs.pop.tokens import TIME, PaperTokens, TokenSpace
 
 SHAPE = {"width": 8, "depth": 2, "heads": 2}
@@ -37,7 +38,7 @@ def test_each_step_of_an_episode_gives_the_hidden_states_of_its_newest_token():
 
 @pytest.mark.parametrize("budget", [1, 2, 7, 50, 333, 1000])
 def test_the_length_is_read_from_the_time_at_every_step(budget, monkeypatch):
-    extractor = TrajectoryExtractor(TokenSpace(PaperTokens(), budget, (budget + 1, 1)), **SHAPE)
+    extractor = TrajectoryExtractor(TokenSpace(PaperTokens(), GradientStep(), budget, (budget + 1, 1)), **SHAPE)
     lengths = []
     monkeypatch.setattr(agents.pop.extractor, "last_hidden", lambda _, tokens, length: lengths.append(length) or tokens)
     time = (torch.arange(budget + 1) / budget).to(torch.float32)

@@ -377,13 +377,13 @@ def test_values_without_slopes_are_free_of_scale_too(kind):
 
 def test_columns_are_found_by_their_names():
     for shape in ((2,), (9, 2)):
-        space = TokenSpace(FullTokens(), BUDGET, shape)
+        space = TokenSpace(FullTokens(), SignedStep(), BUDGET, shape)
         assert columns(space, TRUST_REGION, TIME, SURROGATE) == [29, 0, 28]
         assert columns(space) == []
 
 
 def test_missing_columns_are_named():
-    space = TokenSpace(PaperTokens(), BUDGET, (2,))
+    space = TokenSpace(PaperTokens(), SignedStep(), BUDGET, (2,))
     assert columns(space, TIME) == [0]
     message = "no 'surrogate proposal' and no 'trust-region proposal', only 'time', 'x', .*; make .* tokens=\"full\""
     with pytest.raises(ValueError, match=message):
@@ -391,6 +391,6 @@ def test_missing_columns_are_named():
 
 
 def test_a_space_without_names_has_no_columns():
-    named = TokenSpace(FullTokens(), BUDGET, (2,))
+    named = TokenSpace(FullTokens(), SignedStep(), BUDGET, (2,))
     with pytest.raises(ValueError, match=r"(?s)expected the tokens of POP-v0, .* leave it out"):
         columns(Box(named.low, named.high), TIME)

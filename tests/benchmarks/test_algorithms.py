@@ -1,0 +1,36 @@
+"""The comparison of algorithms in equal time: what it trains, scores, keeps and draws."""
+
+import pytest
+
+from benchmarks import algorithms
+from benchmarks.algorithms import Comparison, draw, run, table
+
+
+@pytest.fixture
+def comparison(tmp_path, monkeypatch):
+    monkeypatch.setattr(algorithms.vlse, "names", lambda: ["sphere", "branin", "ackley"])
+    return Comparison(
+        minutes=0.002, seeds=(0,), algorithms=("episodic_ppo", "a2c"), size=4, points=2, starts=1, jobs=1, out=tmp_path
+    )
+
+
+def test_each_algorithm_has_the_same_cpu_time_and_its_scores(comparison, monkeypatch):
+    results = run(comparison)
+    last = results.groupby("algorithm").tail(1).set_index("algorithm")
+    assert set(last.index) == {"episodic_ppo", "a2c"}
+    assert (last["seconds"] >= 0.12).all()
+    assert last["vlse_ni"].between(0, 1).all()
+    assert results["steps"].gt(0).all()
+    assert table(results).count("\n") == 4
+    assert len(draw(results).axes) == 2
+
+    def never(*_):
+        raise AssertionError("it is there already")
+
+    monkeypatch.setattr(algorithms, "_train_one", never)
+    assert run(comparison).equals(results)
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ValueError, match="minutes must be positive"):
+        Comparison(minutes=0)
