@@ -152,6 +152,23 @@ def headline_in_words(kept: Mapping[str, Study]) -> list[str]:
     return _wrapped(lines)
 
 
+def headline_in_short(kept: Mapping[str, Study]) -> list[str]:
+    """Who has a lower mean regret than POP or a better mean rank, and over how many it is significantly better."""
+    lines = []
+    for what, (study, sample) in _HEADLINE.items():
+        verdict = _need(kept[study], sample)
+        pop, rivals = verdict.row(POP), [method for method in verdict.methods if method != POP]
+        ahead = [
+            ", ".join(method for method in rivals if verdict.row(method)[measure] < pop[measure]) or "nobody"
+            for measure in ("log10_regret", "rank")
+        ]
+        lines.append(
+            f"- On {what}: ahead in regret {ahead[0]}; in rank {ahead[1]}; POP is significantly better than "
+            f"{len(_beaten_by_pop(verdict))} of {len(rivals)}."
+        )
+    return _wrapped(lines)
+
+
 def _against_pop(verdict: Verdict) -> str:
     """Who beats POP in a measure, significantly or not, and who cannot be told from it."""
     pop = verdict.row(POP)
@@ -457,6 +474,7 @@ def _solved(verdict: Verdict) -> pd.DataFrame:
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "headline": headline,
     "headline-in-words": headline_in_words,
+    "headline-in-short": headline_in_short,
     "more": more,
     "claims": claims,
     "claims-in-words": claims_in_words,
