@@ -8,7 +8,7 @@ these. VLSE's functions are one sample, each prior's functions in each dimension
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from benchmarks import vlse
-from benchmarks.problems import KNOWN_MINIMA, NIST, OWN_STARTS, VARIANTS, VLSE
+from benchmarks.problems import KNOWN_MINIMA, NIST, OWN_STARTS, VLSE
 from benchmarks.significance import Significance, better_than_rivals, compare
 from pop_envs import measures
 from pop_envs.measures import log10_regret, normalized_improvement, ranks
@@ -251,49 +251,6 @@ def holm_over_rivals(comparison: Comparison, method: str = "pop") -> pd.DataFram
     """Whether one method is better than each rival, by functions' mean log10 regrets; see ``better_than_rivals``."""
     regrets = comparison.results.pivot_table(index="function", columns="method", values="log10_regret")
     return better_than_rivals(regrets[comparison.methods], method)
-
-
-def smooth43(results: pd.DataFrame) -> pd.DataFrame:
-    """The runs on those of the 47 functions, plain and varied, that are smooth: samples "VLSE, smooth" and so on."""
-    names = results["function"].str.split("~").str[0]
-    kept = results["sample"].isin([VLSE, *(f"{VLSE}, {variant}" for variant in VARIANTS)])
-    smooth = results[kept & names.isin(vlse.names(smooth=True))]
-    return smooth.assign(sample=smooth["sample"] + ", smooth")
-
-
-def side_by_side(
-    results: pd.DataFrame, budget: int = 50, samples: Sequence[str] = (VLSE, f"{VLSE}, shifted"), method: str = "pop"
-) -> pd.DataFrame:
-    """The methods that ran on all of some samples, on each of them: the first table of a report.
-
-    Args:
-        results: The results file, or several in one.
-        budget: Number of steps T.
-        samples: Names of the samples, see ``Comparison.sample``.
-        method: The one that the others are tested against.
-
-    Returns:
-        One row per method, the best mean rank over the samples first. For each sample, columns (sample, what) with
-        ``ni``, ``log10_regret`` and ``rank``, their ``_low`` and ``_high``, and ``p_holm`` of ``holm_over_rivals``
-        (NaN for the method itself). Ranks are among the methods of the table, on the starts that all of them have.
-
-    Raises:
-        ValueError: If the method did not run on all samples.
-    """
-    chosen = results[(results["budget"] == budget) & ~results["doubled"]]
-    ran = {sample: set(chosen.loc[chosen["sample"] == sample, "method"]) for sample in samples}
-    common = set.intersection(*ran.values())
-    if method not in common:
-        raise ValueError(f"{method} must have run on {' and '.join(samples)} with T = {budget}")
-    tables = {}
-    for sample in samples:
-        runs = chosen[(chosen["sample"] == sample) & chosen["method"].isin(common)]
-        comparison = list(_compared(budget, sample, runs))[-1]  # of all methods, on the starts that they share
-        columns = [f"{name}{end}" for name in MEASURES[:3] for end in ("", "_low", "_high")]
-        tables[sample] = headline(comparison)[columns].assign(p_holm=holm_over_rivals(comparison, method)["p_holm"])
-    table = pd.concat(tables, axis=1)
-    ranks_of = pd.DataFrame({sample: of_sample["rank"] for sample, of_sample in tables.items()})
-    return table.loc[ranks_of.mean(axis=1).sort_values(kind="stable").index]
 
 
 def curves(comparison: Comparison) -> dict[str, pd.DataFrame]:

@@ -56,10 +56,12 @@ def draw(runs: tuple[Path, ...]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.5), layout="constrained")
-    panels = figure.subplots(2, len(PRIORS), squeeze=False, sharex=True)
     histories = {run.name: history(run).query("functions > 0") for run in runs}
+    # Those that all trainings were validated on.
+    priors = [name for name in PRIORS if all(f"{name}_ni" in table for table in histories.values())]
+    panels = figure.subplots(2, len(priors), squeeze=False, sharex=True)
     for i, (row, measure) in enumerate(zip(panels, _LABELS, strict=True)):
-        for panel, prior in zip(row, PRIORS, strict=True):
+        for panel, prior in zip(row, priors, strict=True):
             for j, (name, table) in enumerate(histories.items()):
                 column, color = f"{prior}_{measure}", PALETTE[j % len(PALETTE)]
                 panel.plot(table["functions"], table[column], label=name, color=color, linewidth=1.6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -139,3 +139,10 @@ def demand_same_settings(path: Path, settings: dict[str, Any]) -> None:
             "choose another folder with --out, set the old settings again, or delete the folder"
         )
     write_atomically(path, json.dumps({**old, **settings}, indent=2).encode() + b"\n")
+
+
+def forget_settings(path: Path, names: Iterable[str]) -> None:
+    """Takes settings out of the file that ``demand_same_settings`` keeps, if there is one."""
+    if path.exists():
+        kept = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if key not in set(names)}
+        write_atomically(path, json.dumps(kept, indent=2).encode() + b"\n")

@@ -274,7 +274,7 @@ def _view(comparison: Comparison) -> View:
         comparison,
         label,
         columns,
-        _lead(analysis.significance(comparison)),
+        _lead(analysis.significance(comparison)) + _better(comparison),
         {method: list(row) for method, row in zip(table.index, zip(*cells, strict=True), strict=True)},
         list(_function_rows(comparison)),
     )
@@ -297,6 +297,18 @@ def _lead(tests: Significance) -> Markup:
     return words + Markup(", but its difference from {} is not significant; that from all others is.").format(
         " and ".join(filter(None, [", ".join(same[:-1]), same[-1]]))
     )
+
+
+def _better(comparison: Comparison, policy: str = "pop") -> Markup:
+    """Whether POP is better than its rivals, each asked alone; nothing where it did not run."""
+    if policy not in comparison.methods or len(comparison.methods) < 2:
+        return Markup("")
+    p = analysis.holm_over_rivals(comparison, policy)["p_holm"]
+    others = [f"{rival} ({p_in_words(p[rival])})" for rival in p.index[p >= ALPHA]]
+    words = Markup(" Asked of each rival alone, <strong>{}</strong> is significantly better than {} of {}").format(
+        policy, len(p) - len(others), len(p)
+    )
+    return words + (f", not than {', '.join(others)}." if others else ".")
 
 
 def _with_ends(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -33,7 +33,7 @@ from agents.training.command_line import command
 from benchmarks import analysis, page
 from benchmarks.budget import Array, BudgetExhausted, Evaluator
 from benchmarks.isolation import ProcessDied, in_words, run_isolated
-from benchmarks.jobs import RESUMABLE, demand_same_settings, run_jobs
+from benchmarks.jobs import RESUMABLE, demand_same_settings, forget_settings, run_jobs
 from benchmarks.problems import Problem, block_problems, is_values_only
 from benchmarks.report import report
 from benchmarks.rivals import Plugin
@@ -207,12 +207,7 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
         unfinished.unlink()
     demand_same_settings(sweep.out / "sweep.json", _identity(sweep, chosen))
     order = blocks(sweep)
-    chunks = [
-        chunk
-        for method, block in itertools.product(chosen, order)
-        for budget in budgets(sweep, block)
-        for chunk in _chunks(sweep, method, block, budget)
-    ]
+    chunks = list(_all_chunks(sweep, chosen))
     # Block by block, so that slow methods spread evenly, the time left is foreseeable and problems are reused.
     waiting = sorted((c for c in chunks if not _is_whole(c.part)), key=lambda c: order.index(c.block))
     for chunk, rows in run_jobs(
@@ -231,6 +226,26 @@ def run(sweep: Sweep, console: Console | None = None) -> pd.DataFrame:
     results = analysis.with_measures(analysis.with_lowest_minima(results))[list(COLUMNS)]
     _write_atomically(results, sweep.out / "results.parquet")
     return results
+
+
+def forget(sweep: Sweep, names: Iterable[str]) -> int:
+    """Deletes what methods have left in ``sweep.out``, so that they run anew, with other settings too.
+
+    Returns:
+        Number of deleted parts.
+    """
+    gone = [method for method in methods(sweep) if method.name in set(names)]
+    parts = [chunk.part for chunk in _all_chunks(sweep, gone) if chunk.part.exists()]
+    for part in parts:
+        part.unlink()
+    forget_settings(sweep.out / "sweep.json", [f"method {method.name}" for method in gone])
+    return len(parts)
+
+
+def _all_chunks(sweep: Sweep, chosen: Iterable[Method]) -> Iterator[Chunk]:
+    for method, block in itertools.product(chosen, blocks(sweep)):
+        for budget in budgets(sweep, block):
+            yield from _chunks(sweep, method, block, budget)
 
 
 def _chunks(sweep: Sweep, method: Method, block: str, budget: int) -> Iterator[Chunk]:

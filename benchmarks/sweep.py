@@ -34,6 +34,7 @@ Suite = Literal[
     "vlse",
     "gp",
     "wide",
+    "kernels",
     "scaled",
     "shifted",
     "rotated",
@@ -68,10 +69,10 @@ class Sweep:
         velo_weights: File of VeLO's published weights, with which it joins the above; see ``rivals.velo``.
         plugin: Files with methods of your own, which join the above, named there or not.
         suite: What to run on: "vlse" are the 47 functions, "scaled" those that scale in other dimensions, "shifted",
-            "rotated" and "noisy" the 47 varied, "gp" and "wide" unseen functions of these priors; "mgh", "rosenbrock"
-            and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's 27 fits;
-            "bbob" are COCO's 24 functions, of which only values are known, "gkls" the classes of that name, and
-            "zeroshot" the 20 functions of ZeroShotOpt's paper.
+            "rotated" and "noisy" the 47 varied, "gp", "wide" and "kernels" unseen functions of these priors; "mgh",
+            "rosenbrock" and "nist" are plain smooth problems: 40 of Moré, Garbow and Hillstrom, the chain, and NIST's
+            27 fits; "bbob" are COCO's 24 functions, of which only values are known, "gkls" the classes of that name,
+            and "zeroshot" the 20 functions of ZeroShotOpt's paper.
         functions: VLSE functions to run on. "scaled" leaves out those without the dimension, "rotated" those in 1-D.
         dims: Dimensions of the priors' and of scaled functions, and of those of "bbob", "gkls" and "zeroshot".
         rosenbrock_dims: Dimensions of the suite "rosenbrock".

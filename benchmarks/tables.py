@@ -49,7 +49,12 @@ CLAIMS = {
 _MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _WIDTH = 1200  # pixels of a figure
 _SOLVERS = ("pop", "lbfgsb_restarts", "lbfgsb", "least_squares")
-_OTHERS = ("vlse", "plain", "rosenbrock")  # studies with tables of their own
+_OTHERS = ("vlse", "shifted", "plain", "rosenbrock", "bbob", "gkls", "zeroshot", "values", "slow")  # with own tables
+_HEADLINE = {
+    "the 47": ("vlse", VLSE),
+    "the 43 smooth of them": ("vlse", SMOOTH),
+    "the 47 shifted": ("shifted", SHIFTED),
+}
 
 
 def studies() -> dict[str, Study]:
@@ -116,25 +121,24 @@ def _name(method: str) -> str:
 
 
 def _p(verdict: Verdict, method: str) -> str:
-    """The p-value against POP."""
-    return "" if method == POP else f"{verdict.p(POP, method):.2g}"
+    """The p-value that POP is better."""
+    return "" if method == POP else f"{verdict.p_better(POP, method):.2g}"
 
 
 def headline(kept: Mapping[str, Study]) -> list[str]:
     """The first table: the functions as they are, the smooth ones of them, and all of them shifted."""
-    samples = {"": VLSE, "smooth": SMOOTH, "shifted": SHIFTED}
-    found = {title: _need(kept["vlse"], sample) for title, sample in samples.items()}
-    first = found[""]
+    found = {title: _need(kept[study], sample) for title, (study, sample) in _HEADLINE.items()}
+    first = found["the 47"]
     lines = [
         _row(["method", "regret, 47", "rank", "p", "regret, 43 smooth", "p", "regret, 47 shifted", "rank", "p", "ms"]),
         _row(["---", *["---:"] * 9]),
     ]
     for method in first.methods:
         cells = [_name(method)]
-        for title, verdict in found.items():
+        for verdict in found.values():
             row = verdict.row(method)
             cells += [with_interval(row, "log10_regret", 2)]
-            cells += [] if title == "smooth" else [f"{row['rank']:.2f}"]
+            cells += [] if verdict.sample == SMOOTH else [f"{row['rank']:.2f}"]
             cells += [_p(verdict, method)]
         lines.append(_row([*cells, f"{first.row(method)['ms_per_step']:.2f}"]))
     return lines
@@ -143,8 +147,25 @@ def headline(kept: Mapping[str, Study]) -> list[str]:
 def headline_in_words(kept: Mapping[str, Study]) -> list[str]:
     """Who is as good as POP, or better, on each of the samples of the first table."""
     lines = []
-    for what, sample in (("the 47", VLSE), ("the 43 smooth of them", SMOOTH), ("the 47 shifted", SHIFTED)):
-        lines.append(f"- On {what}: {_against_pop(_need(kept['vlse'], sample))}")
+    for what, (study, sample) in _HEADLINE.items():
+        lines.append(f"- On {what}: {_against_pop(_need(kept[study], sample))}")
+    return _wrapped(lines)
+
+
+def headline_in_short(kept: Mapping[str, Study]) -> list[str]:
+    """Who has a lower mean regret than POP or a better mean rank, and over how many it is significantly better."""
+    lines = []
+    for what, (study, sample) in _HEADLINE.items():
+        verdict = _need(kept[study], sample)
+        pop, rivals = verdict.row(POP), [method for method in verdict.methods if method != POP]
+        ahead = [
+            ", ".join(method for method in rivals if verdict.row(method)[measure] < pop[measure]) or "nobody"
+            for measure in ("log10_regret", "rank")
+        ]
+        lines.append(
+            f"- On {what}: ahead in regret {ahead[0]}; in rank {ahead[1]}; POP is significantly better than "
+            f"{len(_beaten_by_pop(verdict))} of {len(rivals)}."
+        )
     return _wrapped(lines)
 
 
@@ -155,21 +176,31 @@ def _against_pop(verdict: Verdict) -> str:
     better = []
     for measure, title, digits, sign in (
         ("log10_regret", "regret", 2, 1),
+        ("strict_log10_regret", "strict regret", 2, 1),
         ("rank", "rank", 2, 1),
         ("ni", "NI", 3, -1),
         ("reached_1e-2", "share of runs to 1e-2", 2, -1),
     ):
         ahead = {name: row[measure] for name, row in rivals.items() if sign * row[measure] < sign * pop[measure]}
+        if measure == "strict_log10_regret":  # who is ahead without more evaluations has been named
+            ahead = {name: value for name, value in ahead.items() if value < rivals[name]["log10_regret"]}
         if ahead:
             names = ", ".join(f"{_name(name)} ({value:.{digits}f})" for name, value in ahead.items())
             better.append(f"in {title} ({pop[measure]:.{digits}f}) by {names}")
-    p = {name: verdict.p(POP, name) for name in rivals}
-    worse = [name for name, row in rivals.items() if p[name] < ALPHA and row["log10_regret"] < pop["log10_regret"]]
+    worse = [name for name in rivals if _is_worse(verdict, POP, name)]
+    p = {name: verdict.p_better(POP, name) for name in rivals}
     same = [f"{name} (p = {p[name]:.2g})" for name in rivals if p[name] >= ALPHA]
     words = f"POP is beaten {'; '.join(better)}. " if better else "POP is first in regret, rank, NI and runs to 1e-2. "
     if worse:
         words += f"It is significantly worse than {', '.join(worse)}. "
-    return words + (f"Not told apart from it: {', '.join(same)}." if same else "It differs significantly from all.")
+    significant = f"It is significantly better than {len(p) - len(same)} of {len(p)} methods"
+    return words + significant + (f", not than {', '.join(same)}." if same else ".")
+
+
+def _is_worse(verdict: Verdict, policy: str, rival: str) -> bool:
+    """Whether a rival is significantly better than a policy, in the matrix of all pairs."""
+    ahead = verdict.row(rival)["log10_regret"] < verdict.row(policy)["log10_regret"]
+    return ahead and verdict.p(policy, rival) < ALPHA
 
 
 def more(kept: Mapping[str, Study]) -> list[str]:
@@ -189,13 +220,12 @@ def more(kept: Mapping[str, Study]) -> list[str]:
 
 def claims(kept: Mapping[str, Study]) -> list[str]:
     """Whom both versions of the paper say that POP beats, and how many of them it does, significantly."""
-    samples = {"the 47": VLSE, "the 43 smooth": SMOOTH, "the 47 shifted": SHIFTED}
-    lines = [_row(["the paper says that POP beats", "policy", *samples]), _row(["---"] * (2 + len(samples)))]
+    lines = [_row(["the paper says that POP beats", "policy", *_HEADLINE]), _row(["---"] * (2 + len(_HEADLINE)))]
     for claim, pattern in CLAIMS.items():
         for policy in (PAPER, POP):
             cells = [
-                _beaten(kept["vlse"], sample, policy, re.compile(rf"({pattern})(-tuned)?"))
-                for sample in samples.values()
+                _beaten(kept[study], sample, policy, re.compile(rf"({pattern})(-tuned)?"))
+                for study, sample in _HEADLINE.values()
             ]
             lines.append(_row([claim if policy == PAPER else "", _name(policy), *cells]))
     return lines
@@ -210,14 +240,13 @@ def _beaten(study: Study, sample: str, policy: str, pattern: re.Pattern[str]) ->
     better, same = [], []
     for rival in rivals:
         verdict = next(v for v in verdicts if {rival, policy} <= set(v.methods))
-        p, mine, theirs = verdict.p(policy, rival), verdict.row(policy), verdict.row(rival)
-        if p >= ALPHA:
-            same.append(f"{rival} (p = {p:.2g})")
-        elif mine["log10_regret"] >= theirs["log10_regret"]:
+        if _is_worse(verdict, policy, rival):
             better.append(rival)
+        elif (p := verdict.p_better(policy, rival)) >= ALPHA:
+            same.append(f"{rival} (p = {p:.2g})")
     words = [f"{len(rivals) - len(better) - len(same)} of {len(rivals)}"]
     words += [f"better than it: {', '.join(better)}"] if better else []
-    words += [f"not told apart: {', '.join(same)}"] if same else []
+    words += [f"not shown for {', '.join(same)}"] if same else []
     return "; ".join(words)
 
 
@@ -226,15 +255,17 @@ def claims_in_words(kept: Mapping[str, Study]) -> list[str]:
     first_order, *rest = CLAIMS
     lines = []
     for policy in (PAPER, POP):
-        second = _beaten_all(kept, SMOOTH, policy, [first_order])
-        first = _beaten_all(kept, VLSE, policy, [first_order, *rest])
-        lines.append(f"- {_name(policy)}: the second version's claim is {second}; the first's {first}.")
+        claimed = {"second": ("the 43 smooth of them", [first_order]), "first": ("the 47", [first_order, *rest])}
+        for version, (where, kinds) in claimed.items():
+            words = [f"{what}: {_beaten_all(kept, what, policy, kinds)}" for what in (where, "the 47 shifted")]
+            lines.append(f"- {_name(policy)}, the {version} version's claim, on {'; on '.join(words)}.")
     return _wrapped(lines)
 
 
-def _beaten_all(kept: Mapping[str, Study], sample: str, policy: str, kinds: list[str]) -> str:
+def _beaten_all(kept: Mapping[str, Study], where: str, policy: str, kinds: list[str]) -> str:
     """Whether a policy beats all rivals of these kinds that were run, and which kinds were not."""
-    cells = {kind: _beaten(kept["vlse"], sample, policy, re.compile(rf"({CLAIMS[kind]})(-tuned)?")) for kind in kinds}
+    study, sample = _HEADLINE[where]
+    cells = {kind: _beaten(kept[study], sample, policy, re.compile(rf"({CLAIMS[kind]})(-tuned)?")) for kind in kinds}
     run = {kind: cell for kind, cell in cells.items() if cell != "not run"}
     missed = [kind.split(" (")[0] for kind, cell in run.items() if ";" in cell]
     absent = [kind.split(" (")[0] for kind in cells if kind not in run]
@@ -305,8 +336,6 @@ def others(kept: Mapping[str, Study]) -> list[str]:
         for verdict in kept[name].verdicts if name in kept else ():
             if verdict.shared or verdict.sample == SMOOTH or POP not in verdict.methods:
                 continue
-            if name == "robust" and verdict.sample == SHIFTED:
-                continue  # is in the first table
             title = verdict.sample if verdict.budget == BUDGET else f"{verdict.sample}, T = {verdict.budget}"
             for place, method in enumerate(verdict.methods):
                 if place < 2 or method == POP:
@@ -331,10 +360,90 @@ def others_in_words(kept: Mapping[str, Study]) -> list[str]:
             ahead = [method for method in regrets if regrets[method] < regrets[POP]]
             ahead += [method for method in verdict.methods[: verdict.methods.index(POP)] if method not in ahead]
             if ahead:
-                p = {method: verdict.p(POP, method) for method in ahead}
-                names = ", ".join(f"{m} ({'significantly, ' if p[m] < ALPHA else ''}p = {p[m]:.2g})" for m in ahead)
+                names = ", ".join(f"{m}{' (significantly)' if _is_worse(verdict, POP, m) else ''}" for m in ahead)
                 lines.append(f"- {verdict.sample}, T = {verdict.budget}: {names}")
     return _wrapped(lines) or ["Nowhere."]
+
+
+def other_people(kept: Mapping[str, Study]) -> list[str]:
+    """Mean regrets on other people's problems, the lowest in bold, and whom POP is better than."""
+    verdicts = _other_people(kept)
+    methods = list(dict.fromkeys(method for verdict in verdicts for method in sorted(verdict.methods, key=POP.__ne__)))
+    lines = [
+        _row(["functions", "T", *map(_name, methods), "POP is better than"]),
+        _row(["---", *["---:"] * (1 + len(methods)), "---"]),
+    ]
+    for verdict in verdicts:
+        regrets = {method: verdict.row(method)["log10_regret"] for method in verdict.methods}
+        cells = [f"{regrets[method]:.2f}" if method in regrets else "" for method in methods]
+        lowest = f"{min(regrets.values()):.2f}"
+        cells = [f"**{cell}**" if cell == lowest else cell for cell in cells]
+        lines.append(_row([verdict.sample, str(verdict.budget), *cells, ", ".join(_beaten_by_pop(verdict)) or "none"]))
+    return lines
+
+
+def other_people_in_words(kept: Mapping[str, Study]) -> list[str]:
+    """How often a rival is ahead of POP on other people's problems, and whether significantly."""
+    lines = []
+    for name in ("bbob", "gkls", "zeroshot"):
+        verdicts = [verdict for verdict in _other_people(kept) if verdict in kept[name].verdicts]
+        ahead: dict[str, int] = {}
+        worse: list[str] = []
+        for verdict in verdicts:
+            pop = verdict.row(POP)["log10_regret"]
+            for method in verdict.methods:
+                if verdict.row(method)["log10_regret"] < pop:
+                    ahead[method] = ahead.get(method, 0) + 1
+                    if _is_worse(verdict, POP, method):
+                        worse.append(f"{method} on {verdict.sample}, T = {verdict.budget}")
+        better: dict[str, int] = {}
+        for verdict in verdicts:
+            for method in _beaten_by_pop(verdict):
+                better[method] = better.get(method, 0) + 1
+        first = sum(all(v.row(POP)["log10_regret"] <= v.row(m)["log10_regret"] for m in v.methods) for v in verdicts)
+        words = f"- {name}: of {len(verdicts)} rows, POP has the lowest mean regret in {first}. "
+        words += f"A rival is ahead of it: {_counted(ahead)}; significantly: {', '.join(worse) or 'none'}. "
+        lines.append(words + f"POP is significantly better: than {_counted(better)}.")
+    return _wrapped(lines)
+
+
+def _other_people(kept: Mapping[str, Study]) -> list[Verdict]:
+    return [v for name in ("bbob", "gkls", "zeroshot") for v in kept[name].verdicts if not v.shared]
+
+
+def _beaten_by_pop(verdict: Verdict) -> list[str]:
+    return [m for m in verdict.methods if m != POP and verdict.p_better(POP, m) < ALPHA]
+
+
+def _counted(rows: Mapping[str, int]) -> str:
+    """Methods with the numbers of rows, the most first."""
+    return ", ".join(f"{m} in {n}" for m, n in sorted(rows.items(), key=lambda item: -item[1])) or "none"
+
+
+def few_starts(kept: Mapping[str, Study]) -> list[str]:
+    """The rivals that are slow, from few starts."""
+    lines = [
+        _row(["functions", "method", "log10 regret", "strict regret", "rank", "p", "ms"]),
+        _row(["---", "---", *["---:"] * 5]),
+    ]
+    for verdict in _few_starts(kept):
+        title = verdict.title
+        for method in verdict.methods:
+            row = verdict.row(method)
+            strict = "" if np.isnan(row["strict_log10_regret"]) else f"{row['strict_log10_regret']:.2f}"
+            cells = [with_interval(row, "log10_regret", 2), strict, f"{row['rank']:.2f}", _p(verdict, method)]
+            lines.append(_row([title, _name(method), *cells, f"{row['ms_per_step']:.1f}"]))
+            title = ""
+    return lines
+
+
+def few_starts_in_words(kept: Mapping[str, Study]) -> list[str]:
+    """Who of them is as good as POP, or better."""
+    return _wrapped(f"- {verdict.title}: {_against_pop(verdict)}" for verdict in _few_starts(kept))
+
+
+def _few_starts(kept: Mapping[str, Study]) -> list[Verdict]:
+    return [v for name in ("values", "slow") for v in kept[name].verdicts if v.sample != SMOOTH]
 
 
 def commands(kept: Mapping[str, Study]) -> list[str]:
@@ -346,7 +455,7 @@ def commands(kept: Mapping[str, Study]) -> list[str]:
 
 def tests(kept: Mapping[str, Study]) -> list[str]:
     """Friedman's test on the first table's samples."""
-    verdicts = [v for v in kept["vlse"].verdicts if not v.shared and v.budget == BUDGET]
+    verdicts = [_need(kept[study], sample) for study, sample in _HEADLINE.values()]
     return _wrapped(f"- {verdict.title}: {in_words(verdict.tests)}" for verdict in verdicts)
 
 
@@ -365,6 +474,7 @@ def _solved(verdict: Verdict) -> pd.DataFrame:
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "headline": headline,
     "headline-in-words": headline_in_words,
+    "headline-in-short": headline_in_short,
     "more": more,
     "claims": claims,
     "claims-in-words": claims_in_words,
@@ -372,6 +482,10 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "share-solved": share_solved,
     "four-digits": four_digits,
     "chain": chain,
+    "other-people": other_people,
+    "other-people-in-words": other_people_in_words,
+    "few-starts": few_starts,
+    "few-starts-in-words": few_starts_in_words,
     "others": others,
     "others-in-words": others_in_words,
     "commands": commands,

@@ -15,8 +15,11 @@ from benchmarks.analysis import Comparison
 from benchmarks.problems import KNOWN_MINIMA, PLAIN, ROSENBROCK, VLSE
 from benchmarks.significance import Significance
 
-FORMAT = 1
+FORMAT = 2
 """Of the JSON."""
+
+OWN = ("pop", "pop-paper")
+"""Policies of which it is asked whether they are better than their rivals."""
 
 _DIGITS = 6  # significant ones that are kept
 
@@ -32,7 +35,8 @@ class Verdict:
         title: What is compared, in a line.
         note: Who is not in it, in a sentence; may be empty.
         headline: Of ``analysis.headline``, a row per method, the best mean rank first.
-        tests: Of ``analysis.significance``.
+        tests: Of ``analysis.significance``, for all pairs.
+        better: P-values (method, policy) of ``analysis.holm_over_rivals``, for those of ``OWN`` that ran.
         needed: Of ``analysis.evaluations_needed``.
         solved: Of ``analysis.solved``; None where it is not asked.
         medians: Of ``analysis.medians_by_function``; None where it is not asked.
@@ -46,6 +50,7 @@ class Verdict:
     note: str
     headline: pd.DataFrame
     tests: Significance
+    better: pd.DataFrame
     needed: pd.DataFrame
     solved: pd.DataFrame | None
     medians: pd.DataFrame | None
@@ -64,6 +69,10 @@ class Verdict:
         """Wilcoxon's p of two methods, after Holm's correction."""
         return row_of(self.tests.p_values, one)[other]
 
+    def p_better(self, policy: str, rival: str) -> float:
+        """Wilcoxon's one-sided p that a policy of ``OWN`` is better than a rival, Holm's correction for the rivals."""
+        return row_of(self.better, rival)[policy]
+
     @classmethod
     def of(cls, comparison: Comparison) -> Verdict:
         """Of a comparison, all numbers to six digits."""
@@ -79,6 +88,7 @@ class Verdict:
             Significance(
                 tests.ranks.map(_round), _round(tests.statistic), _round(tests.p_value), _rounded(tests.p_values)
             ),
+            _rounded(_better(comparison)),
             _rounded(analysis.evaluations_needed(comparison)),
             _rounded(analysis.solved(comparison)) if sample in PLAIN else None,
             _rounded(analysis.medians_by_function(comparison)) if sample == ROSENBROCK else None,
@@ -140,6 +150,16 @@ def row_of(table: pd.DataFrame, name: str) -> dict[str, float]:
     """A row of a table, by column."""
     place = [str(found) for found in table.index].index(name)
     return {str(column): float(cell) for column, cell in zip(table, table.to_numpy()[place], strict=True)}
+
+
+def _better(comparison: Comparison) -> pd.DataFrame:
+    methods = comparison.methods
+    columns = {
+        policy: analysis.holm_over_rivals(comparison, policy)["p_holm"]
+        for policy in OWN
+        if policy in methods and len(methods) > 1
+    }
+    return pd.DataFrame(columns, index=pd.Index(methods, name="method"))
 
 
 def _failures(results: pd.DataFrame) -> list[tuple[str, ...]]:

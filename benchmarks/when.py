@@ -138,7 +138,7 @@ def _functions(prior: str, count: int, dim: int) -> tuple[Problem, ...]:
 
 def dimensions(when: When) -> Iterator[dict[str, Any]]:
     """Regret at T = 50."""
-    for prior in PRIORS:
+    for prior in ("gp", "wide", "plain"):
         for dim in (2, 8, 32):
             problems = _functions(prior, when.count, dim)
             for method in ("pop", "lbfgsb_restarts", "dual_annealing"):

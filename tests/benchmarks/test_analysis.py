@@ -274,32 +274,6 @@ def test_the_minima_of_plain_problems_are_known():
         assert (analysis.with_lowest_minima(results)["f_min"] == 0.0).all()
 
 
-def test_plain_and_shifted_stand_side_by_side_on_the_starts_that_all_have():
-    names = vlse.names()
-    values = {"pop": 1e-3, "mlsl": 1e-2, "only_plain": 1e-4}
-    plain = frame({method: {name: [value] * 3 for name in names} for method, value in values.items()})
-    moved = {
-        method: {f"{name}~shifted": [values[method] * (i + 1)] * 2 for i, name in enumerate(names)}
-        for method in ("pop", "mlsl")
-    }
-    shifted = frame(moved, sample="VLSE, shifted")
-    budget = int(plain["budget"].iloc[0])
-    both = analysis.with_measures(pd.concat([plain, shifted]))
-    table = analysis.side_by_side(both, budget)
-    assert list(table.index) == ["pop", "mlsl"]
-    assert list(table.columns.levels[0]) == ["VLSE", "VLSE, shifted"]
-    assert table["VLSE"]["rank"].to_dict() == {"pop": 1.0, "mlsl": 2.0}
-    assert np.isnan(table.loc["pop", ("VLSE", "p_holm")])
-    assert table.loc["mlsl", ("VLSE", "p_holm")] < 1e-6
-    with pytest.raises(ValueError, match="only_plain must have run on VLSE and VLSE, shifted"):
-        analysis.side_by_side(both, budget, method="only_plain")
-
-    smooth = analysis.smooth43(both)
-    assert smooth.groupby("sample")["function"].nunique().to_dict() == {"VLSE, smooth": 43, "VLSE, shifted, smooth": 43}
-    samples = ("VLSE, smooth", "VLSE, shifted, smooth")
-    assert list(analysis.side_by_side(smooth, budget, samples).index) == ["pop", "mlsl"]
-
-
 def test_holm_over_rivals_is_of_the_mean_regrets_of_functions():
     values = {name: [0.1, 0.2] for name in vlse.names()}
     better = {name: [0.01, 0.2] for name in vlse.names()}

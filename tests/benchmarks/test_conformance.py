@@ -1,6 +1,7 @@
 """What every rival must do: whoever joins ``RIVALS`` is tested here by that alone."""
 
 import contextlib
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -35,8 +36,18 @@ SETTINGS = {  # without which a default is too cautious for 100 steps
 }
 
 
-@pytest.mark.parametrize("dim", [1, 2, 6])
-@pytest.mark.parametrize("name", RIVALS)
+@cache
+def points(name, seed):
+    """Where a rival goes, run once for the tests that compare with it."""
+    return trajectory(name, rastrigin(), START[2], DRAWS_LATE.get(name), seed=seed)[0]
+
+
+def each(*values, slow):
+    """Every rival with every value, and a slow one with one of them."""
+    return [(name, value) for name in RIVALS for value in ((slow,) if name in SLOW else values)]
+
+
+@pytest.mark.parametrize(("name", "dim"), each(1, 2, 6, slow=2))
 def test_a_rival_starts_at_the_start_stays_in_the_box_and_improves(name, dim):
     points, trace = trajectory(name, quadratic(*[1.0] * dim), START[dim])
     np.testing.assert_allclose(points[0], START[dim], atol=1e-9)
@@ -61,23 +72,16 @@ def test_a_run_is_a_function_of_its_seed_and_leaves_global_generators_alone(name
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_another_seed_is_another_run_where_anything_is_drawn(name):
-    budget = DRAWS_LATE.get(name)
-    first, _ = trajectory(name, rastrigin(), START[2], budget, seed=1)
-    other, _ = trajectory(name, rastrigin(), START[2], budget, seed=2)
-    assert np.array_equal(first, other) == (name in DRAWS_NOTHING)
+    assert np.array_equal(points(name, 1), points(name, 2)) == (name in DRAWS_NOTHING)
 
 
-@pytest.mark.parametrize("name", [name for name in RIVALS if name not in CONVERGES])
-@pytest.mark.parametrize("budget", [3, 60])
+@pytest.mark.parametrize(("name", "budget"), [case for case in each(3, 60, slow=5) if case[0] not in CONVERGES])
 def test_a_rival_spends_the_whole_budget(name, budget):
-    if name in SLOW:
-        budget = min(budget, budget_of(name))
     points, _ = trajectory(name, rastrigin(), START[2], budget)
     assert len(points) == budget + 1
 
 
-@pytest.mark.parametrize("allowed", [1, 2, 6])
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize(("name", "allowed"), each(1, 2, 6, slow=2))
 def test_a_rival_lets_the_end_of_the_budget_out_at_once(name, allowed):
     """Also where it comes sooner than the rival was told."""
     evaluate = Recorder(rastrigin(), START[2], allowed)
@@ -88,11 +92,13 @@ def test_a_rival_lets_the_end_of_the_budget_out_at_once(name, allowed):
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_who_looks_at_gradients(name):
-    honest, _ = trajectory(name, rastrigin(), START[2])
-    lied_to, _ = trajectory(name, rastrigin(), START[2], gradient=lambda x: np.cos(7 * x))
+    honest, budget = points(name, 1), DRAWS_LATE.get(name)
+    lied_to, _ = trajectory(name, rastrigin(), START[2], budget, seed=1, gradient=lambda x: np.cos(7 * x))
     assert np.array_equal(honest, lied_to) == (name in GRADIENT_FREE)
     if name in GRADIENT_FREE:
-        poisoned, _ = trajectory(name, rastrigin(), START[2], gradient=lambda x: np.full_like(x, np.nan))
+        poisoned, _ = trajectory(
+            name, rastrigin(), START[2], budget, seed=1, gradient=lambda x: np.full_like(x, np.nan)
+        )
         np.testing.assert_array_equal(honest, poisoned)
 
 

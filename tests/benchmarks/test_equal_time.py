@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import equal_time
+from benchmarks import page as page_module
 from benchmarks.equal_time import COSTS, EqualTime, right_from, run, steps_in_time
 from benchmarks.problems import variant_problem, vlse_problem
 
@@ -47,6 +49,11 @@ def test_the_study_is_kept_and_written_into_its_page(tmp_path, monkeypatch):
     assert "| pop | 0.400 | 51 | 51 | 51 | 51 | 51 |" in text
     assert "POP has the lowest mean on both sets" in text
     assert (tmp_path / "page.png").is_file()
+    scores = json.loads((tmp_path / "out" / "equal_time.json").read_text())
+    assert scores["costs_ms"] == list(COSTS)
+    assert set(scores["methods"]) == {"pop", "lbfgsb_restarts"}
+    assert len(set(scores["methods"]["pop"])) == 1
+    assert page_module._equal_time(tmp_path)["methods"] == scores["methods"]
     monkeypatch.setattr(equal_time, "run_once", None)  # nothing is run again
     run(study)
     assert page.read_text() == text

@@ -20,6 +20,7 @@ from benchmarks.significance import Significance
 from benchmarks.sweep import Sweep, methods
 from browser import LAPTOP, PHONE
 from browser import opened as opened_at
+from frames import frame
 
 FUNCTIONS = ("branin", "gramacy_lee_2012", "hartmann_3d", "levy")
 BUDGET, SHORT = 50, 20
@@ -245,6 +246,20 @@ def test_the_lead_is_said_with_its_significance():
     assert lead(["c"]) == start + "its difference from b (2.00, p = 0.2) is not significant; that from all others is."
     assert lead([]) == start + "no difference from another is significant: next is b (2.00, p = 0.2)."
     assert lead(["b", "c"]).endswith("3 methods, and differs significantly from all others (p &lt; 0.05).")
+
+
+def test_whether_pop_is_better_is_asked_of_each_rival_alone():
+    functions = [f"f{number}" for number in range(12)]
+    values = {
+        "pop": {name: [1e-3] for name in functions},
+        "adam": {name: [1e-4] for name in functions},
+        "direct": {name: [1e-2] for name in functions},
+    }
+    (comparison,) = analysis.comparisons(frame(values))
+    assert str(page._better(comparison)) == (
+        " Asked of each rival alone, <strong>pop</strong> is significantly better than 1 of 2, not than adam (p = 1)."
+    )
+    assert str(page._better(comparison, "pop-paper")) == ""
 
 
 def test_a_method_has_the_same_rank_in_the_table_and_in_the_chart(read, packs):

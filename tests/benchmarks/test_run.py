@@ -231,7 +231,7 @@ def test_another_definition_of_a_prior_is_refused(tmp_path, monkeypatch):
 
 def test_every_prior_whose_minima_are_not_known_is_a_suite():
     unknown = {name for name, prior in PRIORS.items() if prior().sample(1, 2, np.random.default_rng(0)).minimum is None}
-    assert unknown == {"gp", "wide"} < set(get_args(sweeps.Suite))
+    assert unknown == {"gp", "wide", "kernels"} < set(get_args(sweeps.Suite))
 
 
 def test_a_failing_rival_is_recorded_and_nothing_else_is_lost(tmp_path, monkeypatch):
@@ -433,7 +433,7 @@ def test_bad_checkpoints_are_named(tmp_path):
         ({"methods": ("sgd",)}, "unknown methods: sgd"),
         ({"functions": ("spere",)}, "unknown functions: spere"),
         ({"starts": 0}, "starts=0"),
-        ({"suite": ("bbob",)}, "unknown suite: bbob; choose from vlse, gp, wide"),
+        ({"suite": ("coco",)}, "unknown suite: coco; choose from vlse, gp, wide"),
         ({"suite": ()}, "suite must name at least one"),
         ({"dims": (0,)}, r"dims=\(0,\)"),
         ({"count": 0}, "count=0"),
