@@ -268,7 +268,7 @@ def test_means_and_standard_deviations_are_over_seeds():
     assert "| as-shipped | 0.900 ± 0.000 | -3.25 ± 0.35 |" in text
     # One seed has no deviation.
     one = summary(results[results["seed"] == 0], Study(seeds=(0,)))
-    assert "| head: free | 0.500 | -1.00 | 0.100 | -4.00 | -0.900 | -5.00 | 1,000 |" in one
+    assert "| head: free | 0.500 | -1.00 | 0.100 | -4.00 | -0.900 | -5.00 | -1.900 | -6.00 | 1,000 |" in one
 
 
 def test_the_figure_has_a_row_per_variant(made):
