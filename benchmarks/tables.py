@@ -40,7 +40,7 @@ CLAIMS = {
     "first-order, gradient-based (both versions)": r"gradient_descent|momentum|rmsprop|adam|lbfgsb|lbfgsb_restarts",
     "evolutionary and other non-convex (first version only)": r"cma_es|differential_evolution|genetic_algorithm|"
     r"nelder_mead|direct|dual_annealing|basin_hopping|random_search|ngopt|tpe|stogo|mlsl\w*|tiktak|scatter_search|"
-    r"direct_l|py_bobyqa|bobyqa\w*|bads",
+    r"direct_l|bobyqa\w*|bads",
     "Bayesian optimization (first version only)": r"\w*bayesian_optimization",
     "VeLO, learned (first version only)": r"velo",
 }
@@ -106,9 +106,10 @@ def written() -> dict[Path, str]:
 
 def write() -> list[Path]:
     """Writes the tables; returns the pages that have changed."""
-    changed = [path for path, text in written().items() if not path.is_file() or path.read_text("utf-8") != text]
+    pages = written()
+    changed = [path for path, text in pages.items() if not path.is_file() or path.read_text("utf-8") != text]
     for path in changed:
-        write_atomically(path, written()[path].encode())
+        write_atomically(path, pages[path].encode())
     return changed
 
 

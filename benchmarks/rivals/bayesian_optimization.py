@@ -55,21 +55,13 @@ def _next_point(
     raw_samples: int,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The next point (dim,) after points (n, dim) with values (n,), and the process' fitted hyperparameters."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)  # in GPyTorch
+    with botorch_unwarned():
         # Here, because the import takes more than half a second.
         from botorch.acquisition.analytic import LogExpectedImprovement
-        from botorch.exceptions.warnings import BotorchWarning
         from botorch.fit import fit_gpytorch_mll
         from botorch.models.gp_regression import SingleTaskGP
         from botorch.optim.optimize import optimize_acqf
         from gpytorch.mlls import ExactMarginalLogLikelihood  # type: ignore[import-untyped]
-        from linear_operator.utils.warnings import NumericalWarning  # type: ignore[import-untyped]
-
-        # They say that a Cholesky factor needs jitter and that L-BFGS-B is tried again: BoTorch sees to both.
-        warnings.simplefilter("ignore", NumericalWarning)
-        warnings.simplefilter("ignore", BotorchWarning)
-        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
 
         targets = -values[:, None]  # BoTorch maximizes
         process = SingleTaskGP(points, targets)  # it standardizes the targets
@@ -84,6 +76,20 @@ def _next_point(
             raw_samples=raw_samples,
         )
     return candidates[0], {name: value.detach().clone() for name, value in process.named_parameters()}
+
+
+@contextmanager
+def botorch_unwarned() -> Iterator[None]:
+    """Imports BoTorch, and keeps quiet what it sees to itself: jitter that factors need, ascents tried again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)  # in GPyTorch
+        from botorch.exceptions.warnings import BotorchWarning
+        from linear_operator.utils.warnings import NumericalWarning  # type: ignore[import-untyped]
+
+        warnings.simplefilter("ignore", NumericalWarning)
+        warnings.simplefilter("ignore", BotorchWarning)
+        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
+        yield
 
 
 @contextmanager

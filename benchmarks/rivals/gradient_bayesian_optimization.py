@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch.quasirandom import SobolEngine
 
 from benchmarks.budget import Array, Evaluate
-from benchmarks.rivals.bayesian_optimization import reproducible
+from benchmarks.rivals.bayesian_optimization import botorch_unwarned, reproducible
 
 _ITERATIONS = 30
 
@@ -65,23 +64,15 @@ def _next_point(
     raw_samples: int,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The next point (dim,) after points (n, dim), and the process' fitted hyperparameters."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)  # in GPyTorch
+    with botorch_unwarned():
         # Here, because the import takes more than half a second.
         from botorch.acquisition.analytic import LogExpectedImprovement
         from botorch.acquisition.objective import ScalarizedPosteriorTransform
         from botorch.exceptions.errors import ModelFittingError
-        from botorch.exceptions.warnings import BotorchWarning
         from botorch.fit import fit_gpytorch_mll
         from botorch.optim.optimize import optimize_acqf
         from gpytorch.mlls import ExactMarginalLogLikelihood  # type: ignore[import-untyped]
         from linear_operator.utils.errors import NotPSDError  # type: ignore[import-untyped]
-        from linear_operator.utils.warnings import NumericalWarning  # type: ignore[import-untyped]
-
-        # They say that a Cholesky factor needs jitter and that L-BFGS-B is tried again: BoTorch sees to both.
-        warnings.simplefilter("ignore", NumericalWarning)
-        warnings.simplefilter("ignore", BotorchWarning)
-        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
 
         process = _process(points, targets)
         process.load_state_dict(hyperparameters, strict=False)
