@@ -1,14 +1,12 @@
 """What it is worth to trust slopes where values contradict them: ``python -m benchmarks.noise``.
 
-The shipped policy on validation functions of each prior, with Gaussian noise on values and gradients as the benchmark's
-noisy suite has it, runs three times: as it is, with steps of any length that may contradict, and with values alone. Runs
-are judged by the true values of the points that they evaluate. Writes docs/results/noise.json, which
-``python -m benchmarks.tables`` makes a table of.
+The shipped policy on validation functions of each prior, with Gaussian noise on values and gradients as in the noisy
+suite of the benchmark, runs three times: as it is, with steps of any length that may contradict, and with values alone.
+Runs are judged by the true values of the points that they evaluate. The table goes into docs/policy.md.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,16 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.training.validation import ValidationSet
+from benchmarks.when import rewritten
 from pop_envs.measures import log10_regret
 from pop_envs.objectives.base import evaluate
 from pop_envs.objectives.priors import PRIORS
 from pop_envs.search import trust_region
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
 
-FILE = Path(__file__).parents[1] / "docs" / "results" / "noise.json"
+PAGE = Path(__file__).parents[1] / "docs" / "policy.md"
 SHIPPED = Path(__file__).parents[1] / "pop_optimizer" / "weights" / "pop"
 LEVELS = (0.0, 1e-3, 1e-2, 1e-1)
-RULES = ("short steps", "steps of any length", "values alone")
+RULES = ("as it is", "steps of any length contradict", "values alone decide")
+NAME = "contradictions"
 _SEED, _POINTS = 20_250_217, 64
 
 
@@ -46,8 +46,8 @@ class NoiseStudy:
     """Numbers of coordinates."""
     budget: int = 50
     """Steps of a run."""
-    out: Path = FILE
-    """Where the figures go."""
+    page: Path = PAGE
+    """Where the table goes, between ``<!-- contradictions -->`` and ``<!-- end of contradictions -->``."""
 
 
 @contextmanager
@@ -97,39 +97,38 @@ def regret(functions: ValidationSet, level: float) -> NDArray[np.float64]:
     return np.asarray(log10_regret(best, functions.minimum, functions.median))
 
 
-def measured(study: NoiseStudy) -> list[dict[str, object]]:
-    """A row for each prior, number of coordinates and level: means by rule, and the spread of their differences."""
-    rows: list[dict[str, object]] = []
+def table(study: NoiseStudy) -> Iterator[str]:
+    """The table's lines: means by the shipped rule, and what the others lose to it with the standard error of that."""
+    yield (
+        "| log10 regret | "
+        + " | ".join(f"noise = {LEVELS[0]:g}" if not level else f"{level:g}" for level in LEVELS)
+        + " |"
+    )
+    yield "|---|" + "---:|" * len(LEVELS)
     for prior in PRIORS:
         for dim in study.dims:
             functions = ValidationSet.of(prior, study.budget, study.functions, dim)
-            for level in LEVELS:
-                each = {}
-                for rule in RULES:
-                    with trusting(rule):
-                        each[rule] = regret(functions, level)
-                shipped = each[RULES[0]]
-                spread = {rule: (shipped - r).std() / len(shipped) ** 0.5 for rule, r in each.items() if rule != RULES[0]}
-                rows.append(
-                    {
-                        "prior": prior,
-                        "dim": dim,
-                        "noise": level,
-                        "log10 regret": {rule: round(float(r.mean()), 3) for rule, r in each.items()},
-                        "standard error of the difference": {k: round(float(v), 3) for k, v in spread.items()},
-                    }
-                )
-                print(json.dumps(rows[-1]), flush=True)
-    return rows
+            regrets = {}
+            for rule in RULES:
+                with trusting(rule):
+                    regrets[rule] = [regret(functions, level) for level in LEVELS]
+            shipped = regrets[RULES[0]]
+            yield f"| {prior}, {dim}-D | " + " | ".join(f"{each.mean():.2f}" for each in shipped) + " |"
+            for rule in RULES[1:]:
+                losses = (other - own for own, other in zip(shipped, regrets[rule], strict=True))
+                cells = (f"{loss.mean():+.2f} ± {loss.std() / len(loss) ** 0.5:.2f}" for loss in losses)
+                yield f"| {prior}, {dim}-D: {rule} | " + " | ".join(cells) + " |"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     study = tyro.cli(NoiseStudy, args=arguments, description=__doc__)
-    rows = measured(study)
-    record = {"functions": study.functions, "budget": study.budget, "rows": rows}
-    study.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(study.out, json.dumps(record, indent=1).encode() + b"\n")
+    lines = []
+    for line in table(study):
+        print(line, flush=True)
+        lines.append(line)
+    page = rewritten(study.page.read_text("utf-8"), NAME, "\n".join(lines))
+    write_atomically(study.page, page.encode())
 
 
 if __name__ == "__main__":

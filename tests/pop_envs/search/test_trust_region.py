@@ -230,7 +230,7 @@ def test_values_decide_where_the_slope_has_turned_or_they_are_exact(g, exact):
 
 def test_a_descent_survives_noise():
     """Noise of a hundredth on values that differ by less: slopes lead on."""
-    evaluate, center, x = quadratic(batch=200, dim=2)
+    evaluate, _, x = quadratic(batch=200, dim=2)
     rng = np.random.default_rng(0)
     descent = TrustRegion.start(x, *evaluate(x))
     for _ in range(40):
