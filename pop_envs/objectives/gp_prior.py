@@ -333,6 +333,6 @@ class WidePrior(GPPrior):
         shift, unit = zero.clone(), one.clone()
         if len(index):
             chosen = functions.rows(index)
-            unit[index, 0] = spread(chosen)
-            shift[index, 0] = reference_minimum(chosen) - margin[index, 0] * unit[index, 0]
+            unit[index, 0] = spread(chosen, k.device)
+            shift[index, 0] = reference_minimum(chosen, k.device) - margin[index, 0] * unit[index, 0]
         functions.contrast = torch.cat([shift, unit, power, k, exponent], -1)

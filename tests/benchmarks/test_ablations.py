@@ -135,6 +135,18 @@ def test_a_finished_study_is_not_run_again(finished, monkeypatch):
     assert summary(run(study), study) == summary(results, study)
 
 
+def test_a_ray_cluster_equals_this_process(finished, tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` brings it")
+    study, results = finished
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        found = run(replace(study, seeds=(1,), variants=("free",), engine="ray", out=tmp_path))
+    finally:
+        ray.shutdown()
+    expected = results.query("variant == 'free' and seed == 1").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_further_variants_and_seeds_join_the_old_ones(finished, tmp_path, monkeypatch):
     study, results = finished
     study = replace(study, out=shutil.copytree(study.out, tmp_path / "copy"))
