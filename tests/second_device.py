@@ -31,7 +31,9 @@ class OnSecond(Tensor):
                 raise RuntimeError(
                     f"expected all tensors of {func} to be on {SECOND}, but found {strays[0].shape} on the CPU"
                 )
-        return super().__torch_function__(func, types, args, kwargs)
+        result = super().__torch_function__(func, types, args, kwargs)
+        # Autograd makes gradients where no mode sees it.
+        return result.as_subclass(cls) if func == Tensor.grad.__get__ and result is not None else result
 
 
 def _is_second(value):

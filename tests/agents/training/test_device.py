@@ -9,7 +9,9 @@ from agents.train import new_model
 from agents.training.config import TrainConfig
 from second_device import OnSecond, SecondDevice
 
-TINY = TrainConfig(width=8, heads=2, episodes=8, batch_episodes=4).changed(budget=4)
+TINY = TrainConfig(width=8, heads=2, episodes=8, batch_episodes=4, epochs=1).changed(
+    budget=3, prior="gp", reward="improvement"
+)
 
 
 def learned(device):
@@ -17,7 +19,7 @@ def learned(device):
     # A real device keeps parameters what they are when a module moves there; these are new ones.
     model.policy.optimizer.param_groups[0]["params"] = list(model.policy.parameters())
     model.set_logger(configure(None, []))
-    model.learn(64)
+    model.learn(48)
     return list(model.policy.parameters())
 
 
