@@ -55,6 +55,9 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Of looking at a run: the observation, and the policy's arguments."""
 
+PPO_SETTINGS: dict[str, Any] = {"n_steps": 64}
+"""Where they are not SB3's defaults."""
+
 
 @dataclass(frozen=True)
 class Extractors:
@@ -121,7 +124,7 @@ def _train_one(settings: Extractors, job: tuple[str, int]) -> dict[str, float]:
     chosen = ValidationSet.of("gp", 50, settings.size)
     with lent_globals(threads=1):
         env = GymnasiumVecEnv(POPVectorEnv(settings.num_envs, observation=observation))  # type: ignore[arg-type]
-        model = PPO("MlpPolicy", env, n_steps=64, seed=seed, policy_kwargs=policy, device="cpu")
+        model = PPO("MlpPolicy", env, seed=seed, policy_kwargs=policy, device="cpu", **PPO_SETTINGS)
         before = _score(model, chosen)
         begin = time.process_time()
         model.learn(settings.steps)
