@@ -95,6 +95,11 @@ class TrustRegion:
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
 
+    def rows(self, index: Array) -> TrustRegion:
+        """The descents at ``index`` (n,), or where a mask (batch,) is True."""
+        own = {name: value[index] for name, value in vars(self).items() if name != "curvature"}
+        return TrustRegion(**own, curvature=QuasiNewton(*(value[index] for value in vars(self.curvature).values())))
+
     def rescaled(self, center: Array, scale: Array) -> TrustRegion:
         """The same descents seen from another box, with that centre (dim,) and half-widths (dim,) in this one."""
         xp = namespace(self.x)
