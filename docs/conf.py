@@ -157,9 +157,32 @@ def formula(translator: Any, node: nodes.math | nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+_FOR_READERS = {  # of the screen, and of the keyboard: what the theme leaves out
+    'role="heading"': 'role="heading" aria-level="2"',
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+}
+
+
+_PARAMETERS = re.compile(r'<dl>\n(?:<dd><em class="sig-param">.*?</dd>\n*)+</dl>')  # a list of terms without terms
+_AS_BLOCKS = {"<dl>": "<div>", "<dd>": '<div style="margin-left: 2rem">', "</dl>": "</div>", "</dd>": "</div>"}
+
+
+def accessible(app: Sphinx, error: Exception | None) -> None:
+    """Gives the theme's captions a level, lets keys scroll code and tables, and makes long signatures plain blocks."""
+    if error is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            page = path.read_text("utf-8")
+            for old, new in _FOR_READERS.items():
+                page = page.replace(old, new) if new not in page else page
+            page = _PARAMETERS.sub(lambda match: re.sub("</?d[ld]>", lambda tag: _AS_BLOCKS[tag[0]], match[0]), page)
+            path.write_text(page, "utf-8")
+
+
 def setup(app: Sphinx) -> None:
     """Connects the above."""
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", reference, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", tidied)
+    app.connect("build-finished", accessible)

@@ -139,7 +139,6 @@ def test_the_search_finds_a_page_and_leads_there(browser, site, viewport):
     assert all(url.startswith((site.as_uri(), "data:")) for url in requests), requests
 
 
-@pytest.mark.xfail(reason="captions without aria-level, <pre> and tables that keys do not scroll, a <dl> in minimize")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_axe_finds_no_serious_fault(browser, site, viewport, scheme):
