@@ -72,7 +72,7 @@ def reference_minimum(objective: Objective, device: torch.device | str = "cpu", 
             if not len(going):
                 break
         y, g, valid = _evaluate(functions, descent.proposal)
-        descent.update(descent.proposal, y, g, valid)
+        descent.update(descent.proposal, y, g, valid, exact=True)
         lowest = lowest.index_copy(0, going, torch.minimum(lowest[going], y))
     return torch.minimum(lowest.unflatten(0, start_values.shape), start_values).amin(-1)
 
