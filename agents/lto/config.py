@@ -83,8 +83,10 @@ class LTOConfig:
     """Samples of a minibatch."""
     averaging: float = 0.9
     """Weight that the network's average, which is what is saved, keeps at each iteration."""
+    models: Literal["fitted", "expanded"] = "fitted"
+    """Whether models of evaluations are fitted to samples, or made from second derivatives of the objective."""
     components: int = 10
-    """Gaussians of the prior on dynamics."""
+    """Gaussians of the prior on fitted models."""
     prior_strength: float = 5.0
     """Weight of that prior, in samples."""
 

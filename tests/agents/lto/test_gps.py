@@ -202,7 +202,7 @@ def test_the_average_lags_behind():
 def test_quadratic_costs_are_exact_on_bowls():
     model = made()
     rollouts = played(model)
-    costs = model._costs(rollouts)
+    costs = model._costs(rollouts, model._curvature(rollouts))
     expected = torch.diag(torch.tensor([0.4, 2.0], dtype=torch.float64)).expand(8, 6, 2, 2)
     torch.testing.assert_close(costs.curvature, expected, atol=1e-6, rtol=0)
     center = model.env.functions.center
