@@ -333,7 +333,8 @@ class GuidedPolicySearch(GroupedAlgorithm):
         before, after = w[:, :-1, None, :d], w[:, 1:, None, :d]
         by_point = torch.cat([curvature, after - before], 2)
         matrix = torch.cat(
-            [by_point, by_point.new_zeros(*by_point.shape[:3], d + 1), self._reach * torch.cat([curvature, after], 2)], -1
+            [by_point, by_point.new_zeros(*by_point.shape[:3], d + 1), self._reach * torch.cat([curvature, after], 2)],
+            -1,
         )
         given = torch.cat([rollouts.x[:, :-1], rollouts.w[:, :-1], rollouts.actions], -1).mean(2)
         offset = w[:, 1:] - (matrix @ given[..., None])[..., 0]
