@@ -114,7 +114,13 @@ def _train(config: TrainConfig) -> dict[str, dict[str, Score]]:
         console.print(f"{why}, and saved. Go on with: {_command(config)} --resume")
         raise
     validation.validate()
-    scores = {name: {**scores_of(_name(config), policy, chosen), **yardsticks(chosen)} for name, chosen in sets.items()}
+    scores = {
+        name: {
+            **scores_of(_name(config), policy, chosen),
+            **(yardsticks(chosen) if config.yardsticks else {"Adam": validation.adam[name]}),
+        }
+        for name, chosen in sets.items()
+    }
     print_scores(scores, console)
     console.print(f"{clock.functions:,} functions in {clock.seconds / 60:.1f} minutes; checkpoint in {config.folder}")
     return scores

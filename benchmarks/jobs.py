@@ -97,7 +97,11 @@ def _on_ray(run: Callable[[Any], Any], jobs: Sequence[Any], processes: int) -> I
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False)
-    task = ray.remote(num_cpus=1, max_retries=0)(run)
+
+    def called(job: Any) -> Any:  # Ray takes functions, and neither partial ones nor other callables
+        return run(job)
+
+    task = ray.remote(num_cpus=1, max_retries=0)(called)
     cores = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     ahead = 1 if processes == 1 else 2 * cores  # nobody waits, and memory is bounded
     left = iter(enumerate(jobs))

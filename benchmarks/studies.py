@@ -38,6 +38,7 @@ STUDIES = {
     "rosenbrock": f"--suite rosenbrock --methods pop lbfgsb lbfgsb_restarts --budgets 500 --starts 20 {_POP}",
     "h1": f"--suite gp wide --count 1024 --starts 1 --methods {_FEW} {_POP}",
     "h2": f"--suite gp wide --dims 8 16 32 --count 256 --starts 1 --methods {_FEW} {_POP}",
+    "kernels": f"--suite kernels --dims 2 8 16 --count 256 --starts 1 --methods {_FEW} {_POP}",
     "budgets": f"--budgets 100 200 --starts 8 --methods {_FEW} {_BEST} {_POP}",
     "robust": f"--suite rotated noisy --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",
     "scaled": f"--suite scaled --dims 5 10 --starts 8 --methods {_FEW} {_GLOBAL} {_POP}",

@@ -347,7 +347,7 @@ def others(kept: Mapping[str, Study]) -> list[str]:
     return lines
 
 
-_ORDER = ("h1", "h2", "budgets", "robust", "scaled")
+_ORDER = ("h1", "h2", "kernels", "budgets", "robust", "scaled")
 
 
 def others_in_words(kept: Mapping[str, Study]) -> list[str]:

@@ -55,12 +55,21 @@ class When:
         seeds: Initializations of each network.
         page: Its tables stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->``; figures go to a folder beside it.
         out: Folder of the results.
+        only: Sections of the page to measure; by default all.
+
+    Raises:
+        ValueError: If there is no such section.
     """
 
     count: int = 16
     seeds: int = 5
     page: Path = Path("docs/when.md")
     out: Path = Path("results/when")
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.only if name not in SECTIONS]:
+            raise ValueError(f"unknown sections: {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -374,8 +383,8 @@ def run(when: When, console: Console | None = None) -> None:
     page = when.page.read_text("utf-8")
     figures = when.page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    for name, section in SECTIONS.items():
-        rows = results(when, name)
+    for name in when.only or SECTIONS:
+        section, rows = SECTIONS[name], results(when, name)
         page = rewritten(page, name, f"{table(section, rows)}\n\n![{name}]({figures.name}/{name}.png)")
         draw(section, rows).savefig(figures / f"{name}.png", dpi=90)
         if console:

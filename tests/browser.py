@@ -32,6 +32,17 @@ def run_quietly(*command):
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=240, check=False)
 
 
+def serious_faults(tab):
+    """What axe-core, by Deque Systems, finds on a tab's page that keeps people from using it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in Axe().run(tab, options={"preload": False}).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 @contextmanager
 def opened(browser, url, viewport=LAPTOP, scheme="light"):
     """A tab at ``url``, and the requests that it makes; afterwards it must have said nothing on the console."""

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from browser import LAPTOP, PHONE, opened
+from browser import LAPTOP, PHONE, opened, serious_faults
 
 ROOT = Path(__file__).parents[1]
 LOADS = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
@@ -137,3 +137,16 @@ def test_the_search_finds_a_page_and_leads_there(browser, site, viewport):
         tab.wait_for_load_state()
         assert "rover" in tab.url
     assert all(url.startswith((site.as_uri(), "data:")) for url in requests), requests
+
+
+@pytest.mark.xfail(reason="captions without aria-level, <pre> and tables that keys do not scroll, a <dl> in minimize")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_axe_finds_no_serious_fault(browser, site, viewport, scheme):
+    pytest.importorskip("axe_playwright_python")
+    found = {}
+    for name in SHOWN:
+        with opened(browser, (site / name).as_uri(), viewport, scheme) as (tab, _):
+            tab.wait_for_load_state()
+            found[name] = serious_faults(tab)
+    assert {name: faults for name, faults in found.items() if faults} == {}

@@ -88,6 +88,8 @@ class TrainConfig:
 
     validate_every: float = 1.0
     """Minutes between validations, saves and figures."""
+    yardsticks: bool = False
+    """Whether more than Adam is scored beside the policy at the end, of methods that learn nothing: minutes more."""
 
     def __post_init__(self) -> None:
         for name in ("functions", "width", "depth", "heads", "window", "episodes", "batch_episodes", "epochs"):
@@ -148,7 +150,7 @@ class TrainConfig:
 
     def lasting(self) -> dict[str, Any]:
         """What a run keeps when it is resumed, as plain JSON values."""
-        free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every"}
+        free = {"functions", "minutes", "out", "resume", "threads", "device", "validate_every", "yardsticks"}
         kept = {name: value for name, value in self.settings().items() if name not in free}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
         if self.hyperparameters is not None:

@@ -44,7 +44,8 @@ def together(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=TIMEOUT)
+    # Times are told between CPUs in any case.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo", timeout=TIMEOUT)
     before = signal.signal(signal.SIGTERM, _terminated)  # which torchrun sends when another process has died
     try:
         yield

@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from pop_envs.arrays import row_sums
 from pop_envs.objectives.base import FunctionBatch, Prior, Range, Uniforms
 from pop_envs.objectives.reference import reference_minimum, spread
 
@@ -53,8 +54,7 @@ class PriorFunctions(FunctionBatch):
 
     def rows(self, index: Tensor) -> Self:
         """See ``FunctionBatch``."""
-        picked = {name: _pick(name, value, index) for name, value in self._tensors()}
-        return replace(self, **picked)  # type: ignore[arg-type]
+        return self._picked(index)
 
     def put(self, index: Tensor, other: Self) -> None:
         """See ``FunctionBatch``."""
@@ -68,13 +68,16 @@ class PriorFunctions(FunctionBatch):
     def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Objective``."""
         bowl, pull = (part[:, 0] for part in self._bowl(x[:, None]))
-        # One coordinate after the other: a batched product of such thin matrices is six times slower.
-        angle = self.phase
-        for d in range(self.dim):
-            angle = torch.addcmul(angle, self.frequency[d], x[:, d, None])
-        y = bowl + (self.weight * angle.cos()).sum(-1)
+        # One coordinate after the other: a batched product of such thin matrices is six times slower. And in as few
+        # arrays as will do: to get a new one of this size takes longer than to fill it.
+        angle = torch.addcmul(self.phase, self.frequency[0], x[:, 0, None])
+        for d in range(1, self.dim):
+            angle.addcmul_(self.frequency[d], x[:, d, None])
+        wave = angle.cos()
+        y = bowl + wave.mul_(self.weight).sum(-1)
         slope = angle.sin_().mul_(self.weight)  # (batch, features)
-        g = pull - torch.stack([(self.frequency[d] * slope).sum(-1) for d in range(self.dim)], -1)
+        falls = [torch.mul(self.frequency[d], slope, out=wave).sum(-1) for d in range(self.dim)]
+        g = pull - torch.stack(falls, -1)
         if self.contrast is None:
             return y, g
         y, factor = _contrasted(y, self.contrast)
@@ -82,14 +85,20 @@ class PriorFunctions(FunctionBatch):
 
     def values_on(self, points: Tensor) -> Tensor:
         """See ``Objective``. In single precision: these values only tell scales and starting points."""
-        chunks = torch.arange(len(self), device=points.device).split(_CHUNK)
-        return torch.cat([self.rows(chunk)._values_on(points) for chunk in chunks])
+        chunks = (slice(start, start + _CHUNK) for start in range(0, len(self), _CHUNK))
+        return torch.cat([self._picked(chunk)._values_on(points) for chunk in chunks])
+
+    def _picked(self, rows: Tensor | slice) -> Self:
+        """The functions at ``rows``; those of a slice are views."""
+        picked = {name: value[:, rows] if name == "frequency" else value[rows] for name, value in self._tensors()}
+        return replace(self, **picked)  # type: ignore[arg-type]
 
     def _values_on(self, points: Tensor) -> Tensor:
         bowl, _ = self._bowl(points.expand(len(self), -1, -1))
-        angle = self.phase.float()[:, None]
-        for d in range(self.dim):
-            angle = torch.addcmul(angle, self.frequency[d].float()[:, None], points[:, d, None].float())
+        points, frequency = points.float(), self.frequency.float()[:, :, None]
+        angle = torch.addcmul(self.phase.float()[:, None], frequency[0], points[:, 0, None])
+        for d in range(1, self.dim):
+            angle.addcmul_(frequency[d], points[:, d, None])
         y = bowl + torch.bmm(angle.cos_(), self.weight.float()[..., None])[..., 0]
         return y if self.contrast is None else _contrasted(y, self.contrast[:, None])[0]
 
@@ -106,7 +115,7 @@ class PriorFunctions(FunctionBatch):
             q, e = self.kink[:, None, None].unbind(-1)
             soft = offset.square() + e.square()
             size, pull = soft ** (q / 2), q * offset * soft ** (q / 2 - 1)
-        value = (self.curvature[:, None] * size).sum(-1)
+        value = row_sums(self.curvature[:, None] * size)
         pull = self.curvature[:, None] * pull
         if self.rotation is not None:
             pull = torch.einsum("bij,bni->bnj", self.rotation, pull)
@@ -117,10 +126,6 @@ class PriorFunctions(FunctionBatch):
     def _tensors(self) -> list[tuple[str, Tensor]]:
         named = [(f.name, getattr(self, f.name)) for f in fields(self) if f.init]
         return [(name, value) for name, value in named if value is not None]
-
-
-def _pick(name: str, value: Tensor, index: Tensor) -> Tensor:
-    return value[:, index] if name == "frequency" else value[index]
 
 
 def _contrasted(y: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
@@ -328,6 +333,6 @@ class WidePrior(GPPrior):
         shift, unit = zero.clone(), one.clone()
         if len(index):
             chosen = functions.rows(index)
-            unit[index, 0] = spread(chosen)
-            shift[index, 0] = reference_minimum(chosen) - margin[index, 0] * unit[index, 0]
+            unit[index, 0] = spread(chosen, k.device)
+            shift[index, 0] = reference_minimum(chosen, k.device) - margin[index, 0] * unit[index, 0]
         functions.contrast = torch.cat([shift, unit, power, k, exponent], -1)

@@ -13,6 +13,12 @@ from pop_envs.search.trust_region import TrustRegion
 NUM_PROBES = 64
 _STARTS = 6
 _ITERATIONS = 40
+# Shares of the spread: a descent ends where the way to a wall along the slope promises less than the first and the next
+# step less than the second. Of 512 functions of the priors "gp", "wide" and "kernels" in two dimensions and 256 in
+# eight no minimum is then higher by more than 1e-14 of the spread than after all iterations, of which two dimensions
+# take a quarter.
+_FLAT, _NOTHING = 1e-6, 1e-15
+_CHECK_EVERY = 4
 
 
 @lru_cache(maxsize=64)
@@ -35,7 +41,11 @@ def spread(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
 
     It makes rewards of functions of any scale comparable.
     """
-    values = _finite(objective.values_on(_probes(objective.dim, NUM_PROBES).to(device)))
+    return _spread(_finite(objective.values_on(_probes(objective.dim, NUM_PROBES).to(device))))
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Mean minus minimum (batch,) of values (batch, n), infinite where there are none; 1 where that is 0."""
     finite = values.isfinite()
     mean = torch.where(finite, values, 0.0).sum(-1) / finite.sum(-1).clamp(min=1)
     width = mean - values.amin(-1)
@@ -43,14 +53,34 @@ def spread(objective: Objective, device: torch.device | str = "cpu") -> Tensor:
 
 
 def reference_minimum(objective: Objective, device: torch.device | str = "cpu", num_probes: int = NUM_PROBES) -> Tensor:
-    """A value (batch or 1,) near each function's minimum: quasi-Newton descents from the best probes."""
+    """A value (batch or 1,) near each function's minimum: quasi-Newton descents from the best probes.
+
+    They go on until nothing is left to gain, for at most ``_ITERATIONS`` steps.
+    """
     probes = _probes(objective.dim, num_probes).to(device)
     values = _finite(objective.values_on(probes))
-    batch = len(values)
+    unit = _spread(values).repeat_interleave(_STARTS)
     start_values, starts = values.topk(_STARTS, largest=False)
-    functions = objective.rows(torch.arange(batch, device=values.device).repeat_interleave(_STARTS))
-    found = trust_region_values(functions, probes[starts.flatten()], _ITERATIONS, far=False).amin(1)
-    return torch.minimum(found.unflatten(0, (batch, _STARTS)), start_values).amin(-1)
+    functions = objective.rows(torch.arange(len(values), device=values.device).repeat_interleave(_STARTS))
+    x = probes[starts.flatten()]
+    y, g, _ = _evaluate(functions, x)
+    descent, lowest, going = TrustRegion.start(x, y, g, far=False), y, torch.arange(len(y), device=y.device)
+    for step in range(_ITERATIONS):
+        if step and step % _CHECK_EVERY == 0:  # at the same steps whatever the others of the batch do
+            on = ~_converged(descent, unit)
+            functions, descent, going, unit = functions.rows(on.nonzero()[:, 0]), descent.rows(on), going[on], unit[on]
+            if not len(going):
+                break
+        y, g, valid = _evaluate(functions, descent.proposal)
+        descent.update(descent.proposal, y, g, valid)
+        lowest = lowest.index_copy(0, going, torch.minimum(lowest[going], y))
+    return torch.minimum(lowest.unflatten(0, start_values.shape), start_values).amin(-1)
+
+
+def _converged(descent: TrustRegion, unit: Tensor) -> Tensor:
+    """Where (batch,) a descent promises next to nothing, in units (batch,) of the values."""
+    flat = (descent.g.abs() * (1 + descent.x * descent.g.sign())).sum(-1) <= _FLAT * unit
+    return flat & (descent.predicted_reduction <= _NOTHING * unit)
 
 
 def trust_region_values(objective: Objective, x: Tensor, steps: int, far: bool = True) -> Tensor:
@@ -62,7 +92,7 @@ def trust_region_values(objective: Objective, x: Tensor, steps: int, far: bool =
     descent, values = TrustRegion.start(x, y, g, far), [y]
     for _ in range(steps):
         y, g, valid = _evaluate(objective, descent.proposal)
-        descent.update(descent.proposal, y, g, valid)
+        descent.update(descent.proposal, y, g, valid, exact=True)
         values.append(y)
     return torch.stack(values, 1)
 

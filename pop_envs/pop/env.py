@@ -121,7 +121,8 @@ class POPEnv(BatchOfOneEnv["POPEpisodes"]):
     | 39  | `lowest-descent proposal`    | The action that leads to the lowest descent's proposal        | [-1, 1]  |
 
     The trust region is that of a descent by limited-memory BFGS, which goes along with the run and makes a
-    proposal. A point near the proposal is accepted or rejected; from a point far from it the descent is restarted.
+    proposal. A point near the proposal is accepted or rejected, by its value, or by the slopes where short steps show
+    that values are noisy; from a point far from it the descent is restarted.
     The lowest of the descents that were left is kept, and gone on with where a step leads to its proposal: the lowest
     descent is this one or the present one. An action that is equal, in single precision and in all coordinates, to one
     that the token proposes leads to what is proposed exactly, even closer than the smallest step.

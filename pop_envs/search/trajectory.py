@@ -44,7 +44,7 @@ class Trajectory:
         worst_y: Worst finite value (batch,); minus infinity while there is none.
         improvement: Fall of the best value in the last step (batch,).
         scale: Largest gradient entry so far (batch,): the unit of values per half-width.
-        growth: Logarithm of the factor by which ``scale`` just grew (batch,).
+        last_scale: ``scale`` one step ago (batch,).
         mean: Running mean of the values (batch,).
         m2: Running sum of squared deviations of the values (batch,).
         action: Last action (batch, dim).
@@ -70,7 +70,7 @@ class Trajectory:
     worst_y: Array
     improvement: Array
     scale: Array
-    growth: Array
+    last_scale: Array
     mean: Array
     m2: Array
     action: Array
@@ -104,7 +104,7 @@ class Trajectory:
         valid = _usable(y)
         y = xp.where(valid, y, 0.0)
         g = xp.where(valid[:, None], xp.where(_usable(g), g, 0.0), _inward(x))
-        zero, still = xp.zeros(y.shape, y), xp.zeros(x.shape, x)
+        zero, still, scale = xp.zeros(y.shape, y), xp.zeros(x.shape, x), xp.longest_entry(g)
         downhill = _downhill(x, g, still)
         best_y = xp.where(valid, y, math.inf)
         if trust_region and descent is None:
@@ -119,8 +119,8 @@ class Trajectory:
             best_y=best_y,
             worst_y=xp.where(valid, y, -math.inf),
             improvement=zero,
-            scale=xp.longest_entry(g),
-            growth=zero,
+            scale=scale,
+            last_scale=scale,
             mean=y,
             m2=zero,
             action=still,
@@ -142,13 +142,14 @@ class Trajectory:
         """Joins the point ``x`` that ``action`` led to (eq. 5); shapes as in ``start``."""
         xp = namespace(x)
         seen = xp.isfinite(self.best_y)  # whether there is any value to compare with
-        valid = _usable(y)
-        if not (valid.all() and _usable(g).all()):
+        valid, steepest = _usable(y), xp.longest_entry(g)
+        if not (valid.all() and _usable(steepest).all()):
             y = xp.where(valid, y, xp.where(seen, self.worst_y, 0.0))
             retreat = x - self.best_x
             retreat = retreat * (self.scale / xp.at_least(xp.longest_entry(retreat), 1e-300))[:, None]
             retreat = xp.where(seen[:, None], retreat, _inward(x))
             g = xp.where(valid[:, None], xp.where(_usable(g), g, 0.0), retreat)
+            steepest = xp.longest_entry(g)
 
         self.t = self.t + 1
         self.valid = valid
@@ -169,9 +170,7 @@ class Trajectory:
         self.since_best = xp.where(better, 0.0, self.since_best + 1)
         self.worst_y = xp.where(valid, xp.maximum(self.worst_y, y), self.worst_y)
 
-        scale = xp.maximum(self.scale, xp.longest_entry(g))
-        self.growth = xp.where(self.scale == 0, 0.0, xp.log(scale / self.scale))
-        self.scale = scale
+        self.last_scale, self.scale = self.scale, xp.maximum(self.scale, steepest)
 
         # Welford's running moments.
         delta = y - self.mean
@@ -185,6 +184,12 @@ class Trajectory:
         self._set_proposed()
         if self.surrogate is not None:
             self.surrogate.update(x, y)
+
+    @property
+    def growth(self) -> Array:
+        """Logarithm of the factor by which ``scale`` just grew (batch,); 0 where it was 0."""
+        xp = namespace(self.scale)
+        return xp.where(self.last_scale == 0, 0.0, xp.log(self.scale / self.last_scale))
 
     @property
     def slope(self) -> Array:

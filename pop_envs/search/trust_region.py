@@ -20,6 +20,9 @@ _FAR, _NEAR = 0.25, 0.2
 _LONGEST = 1.0
 _GROW, _EXTRAPOLATE, _SHRINK = 3.0, 4.0, 0.5
 _WALL = 1e-6
+# Ripples that contradict the slopes of so short a step count as noise: with steps of any length functions of the priors
+# that are not noisy lose what noisy ones gain little by (``python -m benchmarks.noise``).
+_SHORT = 0.05
 
 
 @dataclass
@@ -29,6 +32,9 @@ class TrustRegion:
     The descent has an iterate and makes a proposal. A point near the proposal is accepted, as the next
     iterate, if its value is lower, and else rejected: the region shrinks. From a point far from the
     proposal the descent is restarted.
+
+    A value that is higher although the slopes at both ends of a short step fall contradicts them: it is noisy. From the
+    second such value on the slopes are trusted, and the point is accepted.
 
     Attributes:
         x: Iterates (batch, dim).
@@ -41,6 +47,7 @@ class TrustRegion:
         extrapolation: Length of the next step where the function curved down along the last, else 0 (batch,).
         accepts: Points accepted since the start (batch,).
         rejects: Points rejected since the last one that was accepted (batch,).
+        contradictions: Values since the start that were higher though the slopes of a short step fell (batch,).
         number: How many descents there were before (batch,).
         curvature: The inverse Hessian's estimate.
     """
@@ -55,6 +62,7 @@ class TrustRegion:
     extrapolation: Array
     accepts: Array
     rejects: Array
+    contradictions: Array
     number: Array
     curvature: QuasiNewton
 
@@ -80,11 +88,17 @@ class TrustRegion:
             extrapolation=zero,
             accepts=zero,
             rejects=zero,
+            contradictions=zero,
             number=zero,
             curvature=QuasiNewton.start(g, first_step),
         )
         region._set_proposal(x + step if far else region._quasi_newton_target())
         return region
+
+    def rows(self, index: Array) -> TrustRegion:
+        """The descents at ``index`` (n,), or where a mask (batch,) is True."""
+        own = {name: value[index] for name, value in vars(self).items() if name != "curvature"}
+        return TrustRegion(**own, curvature=QuasiNewton(*(value[index] for value in vars(self.curvature).values())))
 
     def rescaled(self, center: Array, scale: Array) -> TrustRegion:
         """The same descents seen from another box, with that centre (dim,) and half-widths (dim,) in this one."""
@@ -112,7 +126,9 @@ class TrustRegion:
         reach = longest_entry(self.proposal - self.x)
         return longest_entry(x - self.proposal) <= 2 * reach + _WALL
 
-    def update(self, x: Array, y: Array, g: Array, valid: Array, restarted: Array | None = None) -> None:
+    def update(
+        self, x: Array, y: Array, g: Array, valid: Array, restarted: Array | None = None, exact: bool = False
+    ) -> None:
         """Takes note of new points; shapes as in ``start``.
 
         Args:
@@ -121,12 +137,18 @@ class TrustRegion:
             g: Their gradients.
             valid: Where (batch,) values mean something.
             restarted: Where (batch,) the proposal does not lead to the point; found out if None.
+            exact: Whether values are known to be free of noise.
         """
         xp = namespace(x)
         restarted = ~self.leads_to(x) if restarted is None else restarted
         y = xp.where(valid, y, math.inf)
         accepted = (y < self.y) | (self.y == math.inf)  # anything is better than an iterate without a value
         s = x - self.x
+        if not exact:
+            falling = (xp.vecdot(self.g, s) < 0) & (xp.vecdot(g, s) < 0) & (xp.longest_entry(s) < _SHORT)
+            contradicted = falling & ~accepted & valid & ~restarted
+            accepted = accepted | (contradicted & (self.contradictions > 0))
+            self.contradictions = xp.where(restarted, 0.0, self.contradictions + contradicted)
         # A point that is rejected still teaches the curvature along the way to it.
         z = xp.where((restarted | ~valid)[:, None], 0.0, g - self.g)
         curves_up = self.curvature.update(s, z)

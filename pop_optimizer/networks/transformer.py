@@ -73,21 +73,22 @@ class Block(nn.Module):
     def newest(self, h: Tensor, newest: Tensor, window: int | None) -> Tensor:
         """Hidden states (batch, dim, steps, width) to those (batch, dim, 1, width) of the ``newest`` steps (batch,).
 
-        What ``forward`` gives there, for a sixth of the work: the others are keys and values only.
+        What ``forward`` gives there, to rounding. Nothing is computed of the other steps' keys and values: a score is
+        linear in a key, and the attended value in the values, so that the projections of both are left to the query
+        and to the mean, of which there is one a head.
         """
         _, dim, steps, width = h.shape
         normed = self.norm1(h)
         rows = newest[:, None, None, None].expand(-1, dim, 1, width)
-        own, split = width, (self.heads, width // self.heads)
-        weight, bias = self.qkv.weight, self.qkv.bias
-        query = F.linear(normed.gather(2, rows), weight[:own], bias[:own]).reshape(-1, 1, *split).swapaxes(1, 2)
-        pairs = F.linear(normed, weight[own:], bias[own:]).reshape(-1, steps, 2, *split)
-        keys, values = pairs.swapaxes(1, 3).unbind(2)
+        to_query, to_key, to_value = self.qkv.weight.unflatten(0, (3, self.heads, -1))  # (heads, width / heads, width)
+        query_bias, _, value_bias = self.qkv.bias.unflatten(0, (3, self.heads, -1))  # the keys' shifts all scores alike
+        query = torch.einsum("bdw,hkw->bdhk", normed.gather(2, rows)[:, :, 0], to_query) + query_bias
+        scores = torch.einsum("bdhk,hkw->bdhw", query, to_key) @ normed.mT * (width // self.heads) ** -0.5
         back = newest[:, None] - torch.arange(steps, device=h.device)
         seen = (back >= 0) & (back < (window or steps))
-        mask = seen.repeat_interleave(dim, 0)[:, None, None]
-        attended = F.scaled_dot_product_attention(query, keys, values, mask)
-        return self._close(h.gather(2, rows), attended)
+        weights = scores.masked_fill(~seen[:, None, None], -torch.inf).softmax(-1)  # (batch, dim, heads, steps)
+        attended = torch.einsum("bdhw,hkw->bdhk", weights @ normed, to_value) + value_bias
+        return self._close(h.gather(2, rows), attended.reshape(-1, 1, *value_bias.shape).swapaxes(1, 2))
 
     def step(self, h: Array, keys: Array, values: Array, position: int) -> Array:
         """The newest step (batch, dim, 1, width), given ``position`` earlier ones, the last in the cache."""

@@ -34,6 +34,12 @@ def test_the_command_prints_each_policy_on_each_prior(checkpoint, monkeypatch, c
     assert any(f"{score.ni:.3f} ± {score.ni_error:.3f}" in row for row in rows)
 
 
+def test_policies_alone_are_evaluated_where_no_yardstick_is_asked_for(checkpoint, monkeypatch, capsys):
+    options = ("--size", 3, "--budget", 4, "--priors", "plain", "--no-yardsticks")
+    rows = [line for line in evaluated(monkeypatch, capsys, checkpoint, *options).splitlines() if "│" in line]
+    assert len(rows) == 2
+
+
 def test_chosen_priors_alone_are_evaluated(checkpoint, monkeypatch, capsys):
     printed = evaluated(monkeypatch, capsys, checkpoint, "--size", 3, "--budget", 4, "--priors", "plain")
     rows = [line for line in printed.splitlines() if "│" in line]

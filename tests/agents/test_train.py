@@ -76,7 +76,7 @@ def few_validation_functions():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The configuration of a finished training, and its scores; its folder is not to be changed."""
-    config = replace(TINY, out=tmp_path_factory.mktemp("runs"), validate_every=0.0)
+    config = replace(TINY, out=tmp_path_factory.mktemp("runs"), validate_every=0.0, yardsticks=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks, "draw_paths", draw_paths)
         return config, train(config)
@@ -204,6 +204,13 @@ def test_the_checkpoint_is_the_policy_that_was_judged(trained):
         assert by_method["POP, sampled"] == chosen.score(chosen.policy(optimizer))
         assert by_method["Adam"] == chosen.score(chosen.adam())
         assert by_method["descent alone"] == chosen.score(chosen.descent())
+
+
+def test_without_yardsticks_the_policy_stands_beside_adam_alone(trained, tmp_path):
+    _, known = trained
+    for prior, by_method in train(replace(TINY, out=tmp_path, functions=8)).items():
+        assert list(by_method) == ["POP", "POP, sampled", "Adam"]
+        assert by_method["Adam"] == known[prior]["Adam"]
 
 
 def test_tensorboard_shows_what_was_promised(trained):

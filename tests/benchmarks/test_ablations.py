@@ -135,6 +135,31 @@ def test_a_finished_study_is_not_run_again(finished, monkeypatch):
     assert summary(run(study), study) == summary(results, study)
 
 
+RUN_ONE = ablations._run_one
+
+
+def small_run(config, sets):
+    """A training and its scores, in a process that knows nothing of this one's patches."""
+    whole = ValidationSet.of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, min(size, 8), dim))
+        patch.setattr(callbacks, "draw_paths", lambda *_: Figure(figsize=(1, 1)))
+        RUN_ONE(config, sets)
+
+
+def test_a_ray_cluster_equals_this_process(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "_run_one", small_run)
+    ray = pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` brings it")
+    study, results = finished
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        found = run(replace(study, seeds=(1,), variants=("free",), engine="ray", out=tmp_path))
+    finally:
+        ray.shutdown()
+    expected = results.query("variant == 'free' and seed == 1").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_further_variants_and_seeds_join_the_old_ones(finished, tmp_path, monkeypatch):
     study, results = finished
     study = replace(study, out=shutil.copytree(study.out, tmp_path / "copy"))

@@ -78,6 +78,19 @@ def test_what_is_measured_is_kept(tmp_path, monkeypatch):
         run(When(count=3, page=page, out=tmp_path / "out"))
 
 
+def test_sections_may_be_chosen_and_unknown_ones_are_named(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- one -->\n<!-- end of one -->\n<!-- other -->\n<!-- end of other -->\n")
+    each = Section(lambda when: ROWS.to_dict("records"), "dimension")
+    monkeypatch.setattr("benchmarks.when.SECTIONS", {"one": each, "other": each})
+    run(When(page=page, out=tmp_path / "out", only=("other",)))
+    before, _, after = page.read_text().partition("<!-- other -->")
+    assert "gp: pop" not in before
+    assert "gp: pop" in after
+    with pytest.raises(ValueError, match="unknown sections: third; choose from one, other"):
+        When(only=("third",))
+
+
 def test_rows_of_a_section_are_values_by_panel_column_and_method():
     rows = pd.DataFrame(SECTIONS["dimensions"].rows(When(count=1)))
     assert list(rows) == ["panel", "x", "method", "value"]

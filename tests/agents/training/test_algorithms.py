@@ -9,7 +9,6 @@ import yaml
 from matplotlib.figure import Figure
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-import agents.train
 import pop_optimizer
 from agents.train import train
 from agents.training import algorithms, callbacks
@@ -32,7 +31,6 @@ def few_validation_functions():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ValidationSet, "of", lambda prior, budget, size=6, dim=2: whole(prior, budget, 6, dim))
         patch.setattr(callbacks, "draw_paths", lambda *_: Figure(figsize=(1, 1)))
-        patch.setattr(agents.train, "yardsticks", lambda chosen: {"Adam": chosen.score(chosen.adam())})
         yield
 
 

@@ -11,11 +11,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from pop_envs import BoxObjective, GPPrior, Objective, POPEnv, POPVectorEnv, WidePrior
-from pop_envs.objectives.priors import validation_functions
+from pop_envs.objectives.priors import PRIORS, validation_functions
 from pop_envs.pop import env as env_module
 from pop_envs.pop.rewards import LogGap, Reward
 from pop_envs.pop.step_rules import STEP_RULES, SignedStep
 from pop_envs.pop.tokens import TIME, FullTokens, Tokens
+from second_device import SecondDevice
 
 OBSERVATIONS = ["trajectory", "token"]
 TOKENS = ["paper", "full", "options"]
@@ -480,3 +481,23 @@ def test_parts_of_ones_own():
 def test_other_objects_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         POPEnv(**bad)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize(
+    ("tokens", "step_rule", "reward"),
+    [("paper", "gradient", "improvement"), ("full", "signed", "log_gap"), ("options", "quasi_newton", "log_gap")],
+)
+def test_all_is_computed_on_the_device_asked_for(prior, tokens, step_rule, reward):
+    task = {"prior": prior, "tokens": tokens, "step_rule": step_rule, "reward": reward, "budget": 4, "dim": 3}
+
+    def episode(**more):
+        envs = POPVectorEnv(3, **task, **more)
+        envs.action_space.seed(0)
+        return [envs.reset(seed=0)[0], *(step for _ in range(6) for step in envs.step(envs.action_space.sample())[:2])]
+
+    here = episode()
+    with SecondDevice():
+        there = episode(device="hpu")
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_array_equal(one, other)

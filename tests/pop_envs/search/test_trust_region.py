@@ -45,7 +45,8 @@ def test_the_iterate_is_the_best_point_of_the_descent():
     functions = WidePrior().sample(64, 2, np.random.default_rng(0))
     x = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (64, 2)))
     descent, values = follow(functions.value_and_grad, x, 30)
-    assert torch.equal(descent.y, values.amin(1))
+    # But for rounding, which contradicts slopes as noise does.
+    assert ((descent.y - values.amin(1)) <= 1e-12 * (values.amax(1) - values.amin(1))).all()
     torch.testing.assert_close(functions.value_and_grad(descent.x)[0], descent.y)
 
 
@@ -197,3 +198,43 @@ def test_rows_are_independent():
 
         alone, _ = follow(one, x[i : i + 1], 7)
         torch.testing.assert_close(alone.proposal[0], whole.proposal[i], rtol=1e-9, atol=1e-12)
+
+
+def test_the_second_value_that_rises_although_slopes_of_a_short_step_fall_is_accepted():
+    """A slope whose values lie; long steps contradict nothing."""
+    descent = TrustRegion.start(one(0.0), torch.zeros(1).double(), one(1.0))
+    lengths, outcomes = [], []
+    for _ in range(12):
+        lengths.append((descent.proposal - descent.x).abs().item())
+        descent.update(descent.proposal, descent.y + 1, one(1.0), always(descent.x))
+        outcomes.append(descent.outcome.item())
+    short = [length < 0.05 for length in lengths]
+    first = short.index(True)
+    assert 0 < first < 10
+    assert outcomes == [float(i > first and is_short) for i, is_short in enumerate(short)]
+    assert sum(outcomes) > 1
+    assert descent.x.item() < 0
+    descent.update(one(0.9), torch.zeros(1).double(), one(1.0), always(descent.x))
+    assert descent.outcome.item() == -1
+    assert descent.contradictions.item() == 0
+
+
+@pytest.mark.parametrize(("g", "exact"), [(-1.0, False), (1.0, True)])
+def test_values_decide_where_the_slope_has_turned_or_they_are_exact(g, exact):
+    descent = TrustRegion.start(one(0.0), torch.zeros(1).double(), one(1.0))
+    for _ in range(8):
+        descent.update(descent.proposal, descent.y + 1, one(g), always(descent.x), exact=exact)
+        assert descent.outcome.item() == 0
+    assert descent.x.item() == 0
+
+
+def test_a_descent_survives_noise():
+    """Noise of a hundredth on values that differ by less: slopes lead on."""
+    evaluate, _, x = quadratic(batch=200, dim=2)
+    rng = np.random.default_rng(0)
+    descent = TrustRegion.start(x, *evaluate(x))
+    for _ in range(40):
+        y, g = evaluate(descent.proposal)
+        noisy = y + 0.01 * torch.from_numpy(rng.normal(size=200))
+        descent.update(descent.proposal, noisy, g, always(x))
+    assert (evaluate(descent.x)[0] < 1e-6).double().mean() > 0.9
