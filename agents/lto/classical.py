@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pop_envs.lto.rewards import WORST
 from pop_envs.objectives.learning_tasks import Losses
 
-STEP_SIZES = tuple(2.0**k for k in range(-6, 7))
+STEP_SIZES = tuple(2.0**k for k in range(-10, 7))
 DECAYS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -88,8 +89,11 @@ def grid(rule: str) -> list[Setting]:
 
 
 def costs(values: Tensor) -> Tensor:
-    """Mean values after the start (...,) of runs (..., steps + 1): what learning and tuning minimize."""
-    return values[..., 1:].nan_to_num(torch.inf).mean(-1)
+    """Mean values after the start (...,) of runs (..., steps + 1): what tuning minimizes.
+
+    Values are cut off, as margins of victory have them, so that one function that diverges does not decide alone.
+    """
+    return values[..., 1:].nan_to_num(WORST).clamp(max=WORST).mean(-1)
 
 
 def best_momentum(functions: Losses, x0: Tensor, steps: int, *, shared: bool = False) -> tuple[list[Setting], Tensor]:

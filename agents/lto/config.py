@@ -83,8 +83,10 @@ class LTOConfig:
     """Samples of a minibatch."""
     averaging: float = 0.9
     """Weight that the network's average, which is what is saved, keeps at each iteration."""
+    models: Literal["fitted", "expanded"] = "fitted"
+    """Whether models of evaluations are fitted to samples, or made from second derivatives of the objective."""
     components: int = 10
-    """Gaussians of the prior on dynamics."""
+    """Gaussians of the prior on fitted models."""
     prior_strength: float = 5.0
     """Weight of that prior, in samples."""
 
@@ -119,8 +121,15 @@ _CHANGES: dict[str, dict[str, Any]] = {
     # What is left to gain late in a run is little, and is what the rivals have gained by then.
     "logistic": {"gap": 0.01},
     "logistic_2d": {"gap": 0.01},
-    # Its states are three times as long, and cost nine times as much; a step's samples say less of its curvature.
-    "network": {"functions": 16, "prior_strength": 50.0, "discount": 0.9},
+    # Its states are three times as long, and cost nine times as much; a step's samples say too little of its curvature.
+    "network": {
+        "models": "expanded",
+        "functions": 32,
+        "trajectories": 2,
+        "batch": 512,
+        "learning_rate": 1e-3,
+        "discount": 0.9,
+    },
 }
 PRESETS = {
     name: (

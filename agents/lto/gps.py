@@ -14,11 +14,12 @@ from torch import Tensor
 from agents.lto.algorithm import GroupedAlgorithm
 from agents.lto.classical import best_momentum
 from agents.lto.dynamics import MixturePrior
-from agents.lto.linear_gaussian import Costs, Policy, constrained
+from agents.lto.linear_gaussian import Costs, Dynamics, Policy, constrained
 from agents.lto.policy import StepPolicy, input_scale
 from pop_envs.checks import one_of
 
 Reference = Literal["policy", "target"]
+Models = Literal["fitted", "expanded"]
 
 _FIRST_BATCH = 256  # samples: momentum is fitted to the end, where later targets are but a step ahead
 _TOLERANCE = 1.0  # of the logarithm of divergences: the multiplier goes on from there in the next iteration
@@ -81,7 +82,9 @@ class GuidedPolicySearch(GroupedAlgorithm):
         max_grad_norm: Bound on a minibatch's gradient.
         averaging: Weight that the average of the network over iterations, which is what ``predict`` runs, keeps at
             each.
-        components: Gaussians of the models' prior.
+        models: Whether targets know of an evaluation what models fitted to samples do, as in section 3.3, or what the
+            objective's second derivatives at the mean points say, which the quadratic costs rest on in any case.
+        components: Gaussians of the fitted models' prior.
         prior_strength: Its weight, in samples.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
     """
@@ -107,6 +110,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         batch_size: int = 1024,
         max_grad_norm: float = 10.0,
         averaging: float = 0.9,
+        models: Models = "fitted",
         components: int = 10,
         prior_strength: float = 5.0,
         _init_setup_model: bool = True,
@@ -122,6 +126,7 @@ class GuidedPolicySearch(GroupedAlgorithm):
         self.epochs, self.first_epochs, self.batch_size = epochs, first_epochs, batch_size
         self.max_grad_norm, self.averaging = max_grad_norm, averaging
         self.first_learning_rate = first_learning_rate
+        self.models = one_of("models", models, ("fitted", "expanded"))
         self.components, self.prior_strength = components, prior_strength
         self.iteration = 0
         self._deviation: Tensor = torch.empty(0)
@@ -289,14 +294,14 @@ class GuidedPolicySearch(GroupedAlgorithm):
     def _improve(self, rollouts: Rollouts, states: Tensor, reference: Policy) -> Policy:
         """Targets that cost less, close to the reference."""
         d = rollouts.x.shape[-1]
-        transitions = torch.cat([rollouts.w[:, :-1], rollouts.actions, rollouts.w[:, 1:]], -1)
-        self.prior.fit(transitions.flatten(0, 2))
-        dynamics = self.prior.dynamics(transitions, 2 * d + 1)
+        before = torch.cat([rollouts.x[:, :-1], rollouts.w[:, :-1], rollouts.actions], -1)
+        curvature = self._curvature(rollouts)
+        dynamics = self._expanded(rollouts, curvature) if self.models == "expanded" else self._fitted(rollouts)
         eta = rollouts.y.new_full((len(rollouts.y),), self.eta)
         actions = rollouts.actions.shape[1] * d  # of a run
         targets, etas, reached = constrained(
             dynamics,
-            self._costs(rollouts),
+            self._costs(rollouts, curvature),
             reference,
             states[:, 0].mean(1),
             self._reach,
@@ -307,16 +312,36 @@ class GuidedPolicySearch(GroupedAlgorithm):
             tolerance=_TOLERANCE,
         )
         self.eta = float(etas.median())
-        error = transitions[..., 2 * d + 1 :] - transitions[..., : 2 * d + 1] @ dynamics.matrix.mT
-        error = (error - dynamics.offset[:, :, None])[..., :d]
-        change = transitions[..., 2 * d + 1 : 3 * d + 1] - transitions[..., :d]
+        error = (rollouts.w[:, 1:] - before @ dynamics.matrix.mT - dynamics.offset[:, :, None])[..., :d]
+        change = rollouts.w.diff(dim=1)[..., :d]
         self.logger.record("model/unexplained", float((error.square().mean() / change.square().mean()).sqrt()))
         self.logger.record("train/eta", self.eta)
         self.logger.record("train/divergence", float(reached.mean() / actions))
         return targets
 
-    def _costs(self, rollouts: Rollouts) -> Costs:
-        """Quadratic models of the cost at the mean points."""
+    def _fitted(self, rollouts: Rollouts) -> Dynamics:
+        """Models fitted to the samples, for which the point itself does not count."""
+        d = rollouts.x.shape[-1]
+        transitions = torch.cat([rollouts.w[:, :-1], rollouts.actions, rollouts.w[:, 1:]], -1)
+        self.prior.fit(transitions.flatten(0, 2))
+        fitted = self.prior.dynamics(transitions, 2 * d + 1)
+        return fitted._replace(matrix=torch.nn.functional.pad(fitted.matrix, (d, 0)))
+
+    def _expanded(self, rollouts: Rollouts, curvature: Tensor) -> Dynamics:
+        """Models by the second derivatives (F, T, d, d) at the mean points, through the samples' own means."""
+        w, d = rollouts.w.mean(2), rollouts.x.shape[-1]
+        before, after = w[:, :-1, None, :d], w[:, 1:, None, :d]
+        by_point = torch.cat([curvature, after - before], 2)
+        matrix = torch.cat(
+            [by_point, by_point.new_zeros(*by_point.shape[:3], d + 1), self._reach * torch.cat([curvature, after], 2)],
+            -1,
+        )
+        given = torch.cat([rollouts.x[:, :-1], rollouts.w[:, :-1], rollouts.actions], -1).mean(2)
+        offset = w[:, 1:] - (matrix @ given[..., None])[..., 0]
+        return Dynamics(matrix, offset, matrix.new_zeros(*offset.shape, d + 1))
+
+    def _curvature(self, rollouts: Rollouts) -> Tensor:
+        """Second derivatives (F, T, d, d) of the objective at the mean points after each step."""
         assert self.env is not None
         center = rollouts.x[:, 1:].mean(2)  # (F, T, d)
         d = center.shape[-1]
@@ -324,9 +349,14 @@ class GuidedPolicySearch(GroupedAlgorithm):
         _, g = self.env.functions.on(moved.flatten(1, 2))
         ahead, behind = g.unflatten(1, (-1, 2, d)).unbind(2)
         curvature = (ahead - behind) / (2 * _DIFFERENCE)
-        values, vectors = torch.linalg.eigh((curvature + curvature.mT) / 2)
+        return (curvature + curvature.mT) / 2
+
+    def _costs(self, rollouts: Rollouts, curvature: Tensor) -> Costs:
+        """Quadratic models of the cost at the mean points, with the positive part of ``curvature`` (F, T, d, d)."""
+        center = rollouts.x[:, 1:].mean(2)
+        values, vectors = torch.linalg.eigh(curvature)
         curvature = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
-        slope = rollouts.w[:, 1:, :, :d].mean(2) - (curvature @ center[..., None])[..., 0]
+        slope = rollouts.w[:, 1:, :, : center.shape[-1]].mean(2) - (curvature @ center[..., None])[..., 0]
         weight = cost_weights(rollouts.y.mean(2)[:, 1:], self.gap)
         return Costs(curvature * weight[..., None, None], slope * weight[..., None])
 

@@ -34,10 +34,10 @@ class Policy(NamedTuple):
 
 
 class Dynamics(NamedTuple):
-    """The newest ``w`` after a step is normal with mean ``matrix (w_0, a) + offset``."""
+    """The newest ``w`` after a step is normal with mean ``matrix (x, w_0, a) + offset``."""
 
     matrix: Tensor
-    """(F, T, m, m + d)"""
+    """(F, T, m, d + m + d)"""
     offset: Tensor
     """(F, T, m)"""
     covariance: Tensor
@@ -196,9 +196,9 @@ def _head(matrix: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     d = m - 1
     by_state = matrix.new_zeros(batch, d + m, d + m)
     by_state[:, :d, :d] = torch.eye(d, dtype=matrix.dtype, device=matrix.device)
-    by_state[:, d:, d:] = matrix[:, :, :m]
+    by_state[:, d:] = matrix[:, :, : d + m]
     move = reach * torch.eye(d, dtype=matrix.dtype, device=matrix.device)
-    return by_state, torch.cat([move.expand(batch, -1, -1), matrix[:, :, m:]], 1)
+    return by_state, torch.cat([move.expand(batch, -1, -1), matrix[:, :, d + m :]], 1)
 
 
 def _pad_left(x: Tensor, zeros: int) -> Tensor:

@@ -213,6 +213,7 @@ def _new(config: LTOConfig, schedule: WarmCosine) -> BaseAlgorithm:
             first_epochs=config.first_epochs,
             epochs=config.epochs,
             batch_size=config.batch,
+            models=config.models,
             components=config.components,
             prior_strength=config.prior_strength,
             averaging=config.averaging,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -11,14 +13,31 @@ from torch import Tensor
 from agents.lto.algorithm import GroupedAlgorithm
 from agents.lto.gps import cost_weights
 from agents.lto.policy import StepPolicy
-from pop_envs.lto.rewards import WORST
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.base import Objective
 from pop_optimizer.networks.steps import StepNetwork
 
+_HIGH = 3.0  # a few starts' values: what is above counts by its logarithm, so that no run outweighs all others
+_LOST = 1e6  # for values that are not finite
 
-def unroll(network: StepNetwork, task: LTOTask, functions: Objective, x0: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+
+def unroll(
+    network: StepNetwork,
+    task: LTOTask,
+    functions: Objective,
+    x0: Tensor,
+    steps: int,
+    flow: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Runs from ``x0`` (batch, dim), differentiable by the network's weights.
+
+    Args:
+        network: What chooses the steps.
+        task: What the runs are about.
+        functions: One for each.
+        x0: Their starts.
+        steps: How many.
+        flow: What a gradient by the points of a step (batch, dim) becomes on its way back.
 
     Returns:
         Points (batch, steps + 1, dim) and values (batch, steps + 1), the starts' first.
@@ -28,6 +47,8 @@ def unroll(network: StepNetwork, task: LTOTask, functions: Objective, x0: Tensor
     points, values = [search.x], [search.y]
     for _ in range(steps):
         x = search.propose(network(search.observe()).double())
+        if flow is not None and x.requires_grad:
+            x.register_hook(flow)
         search.update(x, *functions.value_and_grad(x))
         points.append(search.x)
         values.append(search.y)
@@ -42,6 +63,8 @@ class UnrolledDescent(GroupedAlgorithm):
         env: A ``GroupedVecEnv``, whose episodes' functions and starts are learned on.
         learning_rate: Of Adam.
         gap: See ``GuidedPolicySearch``.
+        max_flow: Bound on the norm of the gradient of one run's cost by one of its points. Where steps are too long for
+            a function, gradients grow from step to step, and a few runs would drown all others.
         max_grad_norm: Bound on the gradient of an update.
         averaging: Weight that the average of the network over updates, which is what ``predict`` runs, keeps at each.
         **kwargs: ``policy_kwargs``, ``tensorboard_log``, ``verbose``, ``device``, ``seed`` of SB3.
@@ -54,13 +77,14 @@ class UnrolledDescent(GroupedAlgorithm):
         learning_rate: Any = 1e-3,
         *,
         gap: float | None = None,
+        max_flow: float = 1.0,
         max_grad_norm: float = 0.3,
         averaging: float = 0.98,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, env, learning_rate, **kwargs)
-        self.gap = gap
+        self.gap, self.max_flow = gap, max_flow
         self.max_grad_norm, self.averaging = max_grad_norm, averaging
         if _init_setup_model:
             self._setup_model()
@@ -85,9 +109,10 @@ class UnrolledDescent(GroupedAlgorithm):
             told.on_rollout_start()
             self._update_current_progress_remaining(self.num_timesteps, total)
             self._update_learning_rate(self.policy.optimizer)
-            _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget)
-            # A run that has left for good teaches nothing more than that.
-            values = values[:, 1:].nan_to_num(WORST).clamp(max=WORST)
+            flow = partial(bounded, most=self.max_flow / env.num_envs)
+            _, values = unroll(self.policy.network, task, env.core.functions, env.core.search.x, task.budget, flow)
+            values = values[:, 1:].nan_to_num(_LOST, _LOST, _LOST)
+            values = torch.where(values > _HIGH, _HIGH * (1 + (values.clamp(min=_HIGH) / _HIGH).log()), values)
             loss = (cost_weights(values.detach(), self.gap) * values).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
@@ -106,3 +131,9 @@ class UnrolledDescent(GroupedAlgorithm):
             told.on_rollout_end()
         told.on_training_end()
         return self
+
+
+def bounded(gradient: Tensor, most: float) -> Tensor:
+    """A gradient (batch, dim) whose rows have norms of at most ``most``; a row that is not finite becomes zero."""
+    norm = gradient.norm(dim=1, keepdim=True)
+    return gradient.where(norm.isfinite(), 0.0) * (most / norm.clamp(min=1e-30)).nan_to_num(0.0).clamp(max=1)

@@ -26,6 +26,7 @@ from benchmarks.lto.rivals import (
     tuned_rover,
     wolfe_lbfgs,
 )
+from pop_envs.lto.rewards import WORST
 from pop_envs.objectives.learning_tasks import TASKS, LearningTask, Losses, NetworkClassifier, functions_for
 from pop_envs.rendering import PALETTE, dress
 from pop_optimizer.checkpoint import load_checkpoint, write_atomically
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 STEPS = 100
-WORST = 10.0  # values of what diverges are cut off here: a mean says nothing else any more
 SHIPPED = "gps"
 EVALUATIONS = (10, 40, 100)
 LABELS = {

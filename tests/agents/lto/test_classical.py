@@ -48,8 +48,9 @@ def test_the_best_momentum_of_each_function_is_no_worse_than_the_one_for_all():
         assert costs(values)[0, 0] <= costs(values)[0, 1]
 
 
-def test_what_diverges_costs_infinitely_much():
-    assert costs(torch.tensor([[1.0, 2.0, 4.0], [0.0, 1.0, torch.nan]])).tolist() == [3.0, torch.inf]
+def test_costs_are_means_after_the_start_of_values_that_are_cut_off():
+    values = torch.tensor([[1.0, 2.0, 4.0], [0.0, 1.0, torch.nan], [99.0, 1e200, torch.inf]], dtype=torch.float64)
+    assert costs(values).tolist() == [3.0, 5.5, 10.0]
 
 
 def test_grids():

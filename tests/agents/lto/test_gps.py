@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.lto.gps import GuidedPolicySearch, cost_weights
 from agents.lto.linear_gaussian import Policy
 from agents.lto.policy import StepPolicy
-from agents.lto.unrolled import UnrolledDescent, unroll
+from agents.lto.unrolled import UnrolledDescent, bounded, unroll
 from agents.lto.vec_env import GroupedVecEnv
 from pop_envs.lto.task import LTOTask
 from pop_envs.objectives.learning_tasks import LearningTask, Losses
@@ -153,12 +153,12 @@ def test_targets_that_look_back_less_far_take_the_rest_as_fixed():
         torch.testing.assert_close(linear.mean(center)[:, :, 0], whole.mean(rollouts.states(4)).mean(2))
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_what_the_network_is_taught_lowers_the_cost(relative, monkeypatch):
+@pytest.mark.parametrize(("relative", "models"), [(False, "fitted"), (True, "fitted"), (True, "expanded")])
+def test_what_the_network_is_taught_lowers_the_cost(relative, models, monkeypatch):
     """The first gradient of the fit is close to that of the cost itself, by differentiating through the runs."""
     task = LTOTask("logistic", history=3, budget=6)
     settings = {"multiplier": "shared", "momentum": "shared", "noise": 0.1, "noise_floor": 1e-4, "first_epochs": 20}
-    model = made(task=task, groups=40, runs=12, policy_kwargs={"relative": relative}, **settings)
+    model = made(task=task, groups=40, runs=12, models=models, policy_kwargs={"relative": relative}, **settings)
     model.learn(40 * 12 * 6)
     rollouts, network = played(model), model.policy.network
     _, values = unroll(network, task, model.env.functions, rollouts.x[:, 0, 0], task.budget)
@@ -202,11 +202,27 @@ def test_the_average_lags_behind():
 def test_quadratic_costs_are_exact_on_bowls():
     model = made()
     rollouts = played(model)
-    costs = model._costs(rollouts)
+    costs = model._costs(rollouts, model._curvature(rollouts))
     expected = torch.diag(torch.tensor([0.4, 2.0], dtype=torch.float64)).expand(8, 6, 2, 2)
     torch.testing.assert_close(costs.curvature, expected, atol=1e-6, rtol=0)
     center = model.env.functions.center
     torch.testing.assert_close(costs.slope[:, 2], -center * torch.tensor([0.4, 2.0]), atol=1e-6, rtol=0)
+
+
+def test_expanded_models_are_exact_on_bowls():
+    """Gradients are linear in points, and falls are, up to second order, what gradients say."""
+    model = made(noise=1e-4, noise_floor=1e-4)
+    rollouts = played(model)
+    dynamics = model._expanded(rollouts, model._curvature(rollouts))
+    given = torch.cat([rollouts.x[:, :-1], rollouts.w[:, :-1], rollouts.actions], -1)
+    predicted = given @ dynamics.matrix.mT + dynamics.offset[:, :, None]
+    torch.testing.assert_close(predicted, rollouts.w[:, 1:], atol=1e-5, rtol=0)
+
+
+def test_gradients_that_flow_back_are_bounded():
+    gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4], [torch.nan, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    expected = torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(bounded(gradient, 1.0), expected)
 
 
 def test_a_saved_model_goes_on(tmp_path):

@@ -6,6 +6,7 @@ from agents.lto.linear_gaussian import Costs, Dynamics, Policy, constrained, div
 
 F, T, D, H = 3, 6, 2, 4
 M, N = D + 1, D + H * (D + 1)
+N_HEAD = D + M + D  # of a point, what it told, and an action
 REACH = 0.7
 
 
@@ -19,7 +20,7 @@ def spd(*shape, seed=0):
 
 
 def problem():
-    dynamics = Dynamics(0.5 * normal(F, T, M, M + D, seed=1), normal(F, T, M, seed=2), 0.1 * spd(F, T, M, seed=3))
+    dynamics = Dynamics(0.5 * normal(F, T, M, N_HEAD, seed=1), normal(F, T, M, seed=2), 0.1 * spd(F, T, M, seed=3))
     costs = Costs(spd(F, T, D, seed=4), normal(F, T, D, seed=5))
     gain = 0.2 * normal(F, T, D, N, seed=6)
     for t in range(T):  # nothing is known of points that were not
@@ -33,7 +34,7 @@ def dense(dynamics, t):
     """The transition's whole matrices, by the state and by the action, and its constant."""
     a, b, c = torch.zeros(F, N, N).double(), torch.zeros(F, N, D).double(), torch.zeros(F, N).double()
     a[:, :D, :D], b[:, :D] = torch.eye(D), REACH * torch.eye(D)
-    a[:, D : D + M, D : D + M], b[:, D : D + M] = dynamics.matrix[:, t, :, :M], dynamics.matrix[:, t, :, M:]
+    a[:, D : D + M, : D + M], b[:, D : D + M] = dynamics.matrix[:, t].split([D + M, D], -1)
     c[:, D : D + M] = dynamics.offset[:, t]
     for slot in range(1, H):
         a[:, D + slot * M : D + (slot + 1) * M, D + (slot - 1) * M : D + slot * M] = torch.eye(M)
