@@ -92,7 +92,7 @@ def trust_region_values(objective: Objective, x: Tensor, steps: int, far: bool =
     descent, values = TrustRegion.start(x, y, g, far), [y]
     for _ in range(steps):
         y, g, valid = _evaluate(objective, descent.proposal)
-        descent.update(descent.proposal, y, g, valid, exact=True)
+        descent.update(descent.proposal, y, g, valid)
         values.append(y)
     return torch.stack(values, 1)
 

@@ -254,7 +254,7 @@ def test_the_figure_shows_six_landscapes_with_paths(trained):
 
 def test_a_table_is_printed_at_the_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    train(replace(TINY, out=tmp_path, functions=8))
+    train(replace(TINY, out=tmp_path, functions=8, yardsticks=True))
     printed = capsys.readouterr().out
     for word in [*METHODS, "NI", "log10 regret", "solved", "gp", "wide", "plain", "8 functions in"]:
         assert word in printed
